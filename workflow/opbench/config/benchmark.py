@@ -1,0 +1,73 @@
+"""Campaigns, methods, endpoints and statistics."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from opbench.config.base import Name, Section
+
+
+class Campaign(Section):
+    """A set of donor-holdout splits on one panel."""
+
+    panel: Name = Field(description="Panel that is scored.")
+    design: Literal["leave_one_donor_out", "grouped", "frozen"] = Field(
+        description="`leave_one_donor_out`; `grouped` (random groups of test donors, the paper's design); "
+        "`frozen` (train on one dataset, test on all donors of another)."
+    )
+    train: Name = Field(description="Dataset whose donors train.")
+    test: Name = Field(description="Dataset whose donors are tested.")
+    splits: int = Field(ge=1, description="Number of splits; for leave-one-donor-out, of testable donors.")
+    test_donors: int = Field(3, ge=1, description="Donors per test group, for `grouped`.")
+    never_tested: list[str] = Field([], description="Donors that train but are never tested.")
+    min_cells: int = Field(100, ge=1, description="Fewest cells for a donor to be tested.")
+    splits_per_job: int = Field(8, ge=1, description="Splits that one job works through.")
+    methods: list[Name] | None = Field(None, description="Methods of this campaign; null: those of `methods`.")
+    budgets: list[Literal["fixed", "plateau"]] | None = Field(
+        None, description="Adaptor budgets of this campaign; null: those of `adaptor`."
+    )
+    gaussian_draws: int | None = Field(None, description="Gaussian draws used here; null: all that are exported.")
+    pseudotime: bool = Field(True, description="Score pseudotime; false where there are no progenitors.")
+    seed: int = Field(0, description="Seed of the groups; a split's own seed, shared by all methods, derives from it.")
+
+    @model_validator(mode="after")
+    def _designs(self) -> "Campaign":
+        if self.design == "frozen" and self.train == self.test:
+            raise ValueError("'frozen' needs 'train' and 'test' to be two datasets")
+        if self.design != "frozen" and self.train != self.test:
+            raise ValueError(f"'{self.design}' needs 'train' and 'test' to be one dataset")
+        if self.design == "frozen" and self.splits != 1:
+            raise ValueError("'frozen' is one split")
+        return self
+
+
+class Binary(Section):
+    """A two-class subtype endpoint: labels by dataset, since every dataset has its own names."""
+
+    positive: dict[Name, list[str]] = Field(description="Dataset → labels of the positive class.")
+    negative: dict[Name, list[str]] = Field(description="Dataset → labels of the negative class.")
+    verdict: bool = Field(True, description="Part of the family that carries a verdict.")
+
+
+class Endpoints(Section):
+    """What is scored."""
+
+    binary: dict[Name, Binary] = Field({}, description="Subtype endpoints: AUROC and balanced accuracy.")
+    min_class_cells: int = Field(5, ge=1, description="A class needs this many test cells in a donor.")
+    min_donors: int = Field(8, ge=2, description="Fewer tested donors make an endpoint descriptive.")
+    verdict: list[str] = Field(
+        ["branch_balanced_accuracy", "stage_balanced_accuracy", "branch_macro_f1", "stage_macro_f1",
+         "pseudotime_spearman", "depth_ridge_spearman"],
+        description="Endpoints of the verdict family, besides the binary ones that say so.",
+    )  # fmt: skip
+    neighbours: int = Field(15, ge=2, description="Neighbours of the donor-local graph for diffusion pseudotime.")
+    nulls: int = Field(500, ge=19, description="Draws of each null of |Spearman|.")
+
+
+class Statistics(Section):
+    """Donor-level inference."""
+
+    bootstraps: int = Field(10000, ge=100, description="Bootstrap draws of donors.")
+    level: float = Field(0.95, gt=0.5, lt=1, description="Level of the intervals.")
+    healthy: list[str] = Field(["healthy"], description="Values of `condition` that count as healthy.")
+    seed: int = Field(0, description="Seed of the bootstrap.")

@@ -1,0 +1,101 @@
+"""Result tables: Arrow schemas are the contracts, checked when a table is written and when it is read."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from opbench.io.errors import InputError
+
+
+def _schema(**fields: pa.DataType) -> pa.Schema:
+    """A schema whose string and integer columns may not be null (floats may be NaN)."""
+    return pa.schema([pa.field(n, t, nullable=pa.types.is_floating(t)) for n, t in fields.items()])
+
+
+TEXT, INT, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+#: Per-cell table: one row for every cell of a dataset, used or not.
+CELLS = _schema(
+    cell_id=TEXT, row=INT, dataset=TEXT, donor=TEXT, tissue=TEXT, condition=TEXT, label=TEXT,
+    stages=TEXT, branch=TEXT, depth=REAL, role=TEXT, library_size=REAL, n_genes=INT,
+)  # fmt: skip
+GENES = _schema(gene=TEXT, rank=INT, score=REAL, source=TEXT)
+SPLITS = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, design=TEXT, split=INT, seed=INT, role=TEXT, dataset=TEXT,
+    donor=TEXT, condition=TEXT, n_cells=INT, pretraining_overlap=FLAG,
+)  # fmt: skip
+ROOTS = _schema(split=INT, donor=TEXT, cell_id=TEXT, score=REAL)
+SCORES = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, split=INT, donor=TEXT, method=TEXT, protocol=TEXT, model=TEXT,
+    operator=TEXT, arm=TEXT, draw=INT, width=INT, budget=TEXT, seed=INT, endpoint=TEXT, value=REAL, n=INT,
+    status=TEXT, reason=TEXT, condition=TEXT, pretraining_overlap=FLAG, leaking=FLAG,
+)  # fmt: skip
+COSTS = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, method=TEXT, budget=TEXT, draw=INT, chunk=INT, splits=INT, fits=INT,
+    wall_s=REAL, cpu_s=REAL, peak_mb=REAL, parameters=INT, status=TEXT,
+)  # fmt: skip
+LEAKAGE = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, split=INT, method=TEXT, protocol=TEXT, train_donors=INT,
+    test_donors=INT, train_cells=INT, test_cells=INT, shared_donors=INT, shared_cells=INT,
+    gene_selection_overlap=INT, operator_corpus_overlap=INT, leaking=FLAG, verdict=TEXT,
+)  # fmt: skip
+PANELS = _schema(
+    run=TEXT, panel=TEXT, dataset=TEXT, donor=TEXT, condition=TEXT, tissue=TEXT, label=TEXT, stages=TEXT,
+    branch=TEXT, depth=REAL, n_cells=INT,
+)  # fmt: skip
+COMPARISONS = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, family=TEXT, endpoint=TEXT, method_a=TEXT, method_b=TEXT, unit=TEXT,
+    n=INT, effect=REAL, ci_low=REAL, ci_high=REAL, statistic=REAL, p=REAL, q=REAL, p_floor=REAL,
+)  # fmt: skip
+SUMMARY = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, subset=TEXT, endpoint=TEXT, verdict=FLAG, method=TEXT, protocol=TEXT,
+    leaking=FLAG, n_donors=INT, mean=REAL, ci_low=REAL, ci_high=REAL, weighted_mean=REAL, sd_draws=REAL,
+    n_not_ok=INT,
+)  # fmt: skip
+LATENT = _schema(
+    panel=TEXT, campaign=TEXT, split=INT, method=TEXT, cell_id=TEXT, role=TEXT, donor=TEXT, condition=TEXT,
+    label=TEXT, branch=TEXT, depth=REAL, x=REAL, y=REAL, z=REAL,
+)  # fmt: skip
+
+
+def to_table(frame: pd.DataFrame, schema: pa.Schema, name: str) -> pa.Table:
+    """Check `frame` against `schema` (exactly its columns, castable, no null where forbidden)."""
+    if set(frame.columns) != set(schema.names):
+        missing, extra = set(schema.names) - set(frame.columns), set(frame.columns) - set(schema.names)
+        raise InputError(f"{name}: columns missing {sorted(missing)}, not declared {sorted(extra)}.")
+    try:
+        table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+        table.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{name}: does not keep its contract: {error}.") from error
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise InputError(f"{name}: column '{field.name}' has empty values.")
+    return table
+
+
+def write_table(frame: pd.DataFrame, path: str | Path, schema: pa.Schema, tsv: bool = False) -> None:
+    """Write `frame` as parquet, with a `.tsv` copy beside it when `tsv` is set."""
+    path = Path(path)
+    table = to_table(frame, schema, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    if tsv:
+        table.to_pandas().to_csv(path.with_suffix(".tsv"), sep="\t", index=False, float_format="%.10g")
+
+
+def read_table(path: str | Path, schema: pa.Schema) -> pd.DataFrame:
+    """Read a parquet table and refuse it when it is not what `schema` declares."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: is not a readable parquet table ({error}); delete it and run again.") from error
+    return to_table(table.to_pandas(), schema, str(path)).to_pandas()
+
+
+def read_tables(paths: list[str] | list[Path], schema: pa.Schema) -> pd.DataFrame:
+    """Read and stack several tables of one contract, in the order given."""
+    frames = [frame for path in paths if len(frame := read_table(path, schema))]
+    return pd.concat(frames, ignore_index=True) if frames else schema.empty_table().to_pandas()

@@ -14,6 +14,9 @@ def _schema(**fields: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(n, t, nullable=pa.types.is_floating(t)) for n, t in fields.items()])
 
 
+#: Statuses whose value counts: `cap` is a head that did not reach its plateau, which its reason says.
+SCORED = ("ok", "cap")
+
 TEXT, INT, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 #: Per-cell table: one row for every cell of a dataset, used or not.
@@ -48,6 +51,9 @@ PANELS = _schema(
 COMPARISONS = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, family=TEXT, endpoint=TEXT, method_a=TEXT, method_b=TEXT, unit=TEXT,
     n=INT, effect=REAL, ci_low=REAL, ci_high=REAL, statistic=REAL, p=REAL, q=REAL, p_floor=REAL,
+)  # fmt: skip
+NULLS = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, null=TEXT, draws=INT, n_donors=INT, mean=REAL, q95=REAL,
 )  # fmt: skip
 SUMMARY = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, subset=TEXT, endpoint=TEXT, verdict=FLAG, method=TEXT, protocol=TEXT,

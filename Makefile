@@ -1,0 +1,41 @@
+# `make` builds the environment and runs the embedded simulated default; `make test` runs the tests.
+# In the environment everything is plain `snakemake`.
+PYTHON ?= python3.11
+CORES ?= 2
+CONFIG ?= config/config.yaml
+BIN := .venv/bin
+
+.PHONY: all env run test lint docs nano clean
+
+all: run
+
+env: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "opbench needs Python 3.11; set PYTHON to its path."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+run: env
+	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+
+test: env
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# The JSON schema and config/README.md, from the configuration models.
+docs: env
+	$(BIN)/python -m opbench.config.document
+
+# Train the shipped marrow checkpoint again (needs OPBENCH_DATA); see resources/nano_marrow/recipe.json.
+nano: env
+	$(BIN)/snakemake nano --cores $(CORES) --configfile config/nano.yaml
+
+clean:
+	rm -rf results .snakemake

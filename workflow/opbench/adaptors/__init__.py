@@ -1,0 +1,1 @@
+"""Adaptors: the small trained maps from operator features to the latent."""

@@ -1,0 +1,1 @@
+"""Figures and the landing page, drawn from result tables alone."""

@@ -1,0 +1,149 @@
+"""One look for all figures: sizes, fonts, colours, and the order and names of methods and endpoints."""
+
+import re
+from dataclasses import dataclass
+
+MM = 1 / 25.4
+#: Column widths of a two-column journal page, in inches (89 and 183 mm).
+SINGLE, DOUBLE = 89 * MM, 183 * MM
+#: Smallest type in any figure, in points at print size.
+SMALL = 7
+
+#: Okabe and Ito's palette, told apart under the common colour-vision deficiencies.
+OKABE_ITO = {
+    "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "yellow": "#F0E442",
+    "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7", "black": "#000000",
+}  # fmt: skip
+GREY, PALE, INK = "#8C8C8C", "#D9D9D9", "#262626"
+
+#: DejaVu Sans ships with matplotlib, and text becomes paths, so a figure is the same on every machine.
+RC = {
+    "font.family": "DejaVu Sans", "font.size": SMALL, "axes.titlesize": SMALL, "axes.labelsize": SMALL,
+    "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "figure.titlesize": 8,
+    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5, "lines.linewidth": 0.8, "hatch.linewidth": 0.4, "patch.linewidth": 0.5,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlepad": 4,
+    "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "legend.frameon": False, "legend.handletextpad": 0.4, "legend.columnspacing": 1.2,
+    "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.dpi": 200,
+    "svg.fonttype": "path", "svg.hashsalt": "opbench", "path.simplify": False,
+}  # fmt: skip
+
+#: Methods in the order of rows: the extracted head, its random control, the baselines, the brackets.
+METHODS = {
+    "extracted_head": ("Extracted head", OKABE_ITO["blue"]),
+    "gaussian_head": ("Gaussian control", OKABE_ITO["sky"]),
+    "raw_log1p": ("Raw log1p", OKABE_ITO["orange"]),
+    "pca10": ("PCA-10", OKABE_ITO["green"]),
+    "svd10": ("SVD-10", OKABE_ITO["purple"]),
+    "random_projection": ("Random projection", "#B8A900"),  # the palette's yellow, darkened to show on white
+    "leaking_head": ("Control head", OKABE_ITO["vermillion"]),
+    "oracle": ("Oracle", GREY),
+    "chance": ("Chance", GREY),
+}
+REAL, CONTROL, REFERENCES = "extracted_head", "gaussian_head", ("oracle", "chance")
+_KNOWN = list(METHODS)
+_OTHER = _KNOWN.index("leaking_head") - 0.5
+
+_ENDPOINTS = {
+    "branch_balanced_accuracy": "Branch, balanced accuracy",
+    "branch_macro_f1": "Branch, macro-F1",
+    "stage_balanced_accuracy": "Stage, balanced accuracy",
+    "stage_macro_f1": "Stage, macro-F1",
+    "pseudotime_spearman": "Pseudotime, Spearman",
+    "pseudotime_spearman_abs": "Pseudotime, |Spearman|",
+    "pseudotime_within_lineage": "Pseudotime within lineage",
+    "depth_ridge_spearman": "Depth by ridge (supervised)",
+}
+_SUFFIXES = {"_auroc": "AUROC", "_balanced_accuracy": "balanced accuracy"}
+#: Supervised, so never ranked or drawn on one axis with unsupervised pseudotime.
+SUPERVISED = ("depth_ridge_spearman",)
+
+_BRANCHES = {
+    "stem": INK, "ery": OKABE_ITO["vermillion"], "gran": OKABE_ITO["orange"], "mono": OKABE_ITO["yellow"],
+    "b": OKABE_ITO["green"], "t": OKABE_ITO["blue"], "nk": OKABE_ITO["sky"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Label:
+    """A method as tables write it, `name` or `name [budget]`, taken apart."""
+
+    name: str
+    budget: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Label":
+        """Split `text` into method and budget."""
+        match = re.fullmatch(r"(.*?) \[(.*)\]", text)
+        return cls(*match.groups()) if match else cls(text, "")
+
+
+def method_order(labels: list[str]) -> list[str]:
+    """Order method labels: by budget within the heads, unknown methods after the known baselines."""
+
+    def key(text: str) -> tuple[float, str, float, str]:
+        label = Label.parse(text)
+        rank = _KNOWN.index(label.name) if label.name in _KNOWN else _OTHER
+        # A head and its control stay neighbours: both share rank 0 and are ordered by budget first.
+        return (0 if rank < 2 else rank, label.budget, rank, text)
+
+    return sorted(set(labels), key=key)
+
+
+def method_name(text: str, leaking: bool = False) -> str:
+    """The printed name of a method label."""
+    label = Label.parse(text)
+    name = METHODS[label.name][0] if label.name in METHODS else label.name.replace("_", " ")
+    return name + (f" [{label.budget}]" if label.budget else "") + (" (leaking)" if leaking else "")
+
+
+def method_colour(text: str) -> str:
+    """The colour of a method label; methods that are not built in are black."""
+    return METHODS.get(Label.parse(text).name, ("", OKABE_ITO["black"]))[1]
+
+
+def is_null(endpoint: str) -> bool:
+    """Whether an endpoint is a null of pseudotime, which is never scored as a method's merit."""
+    return "_null_" in endpoint
+
+
+def endpoint_order(endpoints: list[str]) -> list[str]:
+    """Order endpoints: branch, stage, subtypes by name, pseudotime, and the supervised ones last."""
+    known = list(_ENDPOINTS)
+
+    def key(name: str) -> tuple[float, str]:
+        return (known.index(name) if name in known else known.index("stage_macro_f1") + 0.5, name)
+
+    return sorted(set(endpoints), key=key)
+
+
+def endpoint_name(endpoint: str) -> str:
+    """The printed name of an endpoint."""
+    if endpoint in _ENDPOINTS:
+        return _ENDPOINTS[endpoint]
+    for suffix, text in _SUFFIXES.items():
+        if endpoint.endswith(suffix):
+            return f"{endpoint.removesuffix(suffix).replace('_', ' ')}, {text}"
+    return endpoint.replace("_", " ")
+
+
+def branch_colours(branches: list[str]) -> dict[str, str]:
+    """Colours of branches: fixed for the hematopoietic ones, the rest of the palette for others."""
+    spare = [OKABE_ITO["purple"], GREY, "#7F4F24", "#B5B5FF", OKABE_ITO["black"]]
+    colours, used = {}, 0
+    for branch in sorted(set(branches)):
+        name = re.sub(r"[^a-z]", " ", branch.lower()).split()
+        hit = next((c for k, c in _BRANCHES.items() if any(w == k or (len(k) > 2 and w.startswith(k)) for w in name)), None)
+        if hit is None or hit in colours.values():
+            hit, used = spare[used % len(spare)], used + 1
+        colours[branch] = hit
+    return colours
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A fixed-point number with a true minus sign; a dash where there is none."""
+    if value != value:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")

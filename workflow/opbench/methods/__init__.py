@@ -1,0 +1,1 @@
+"""Methods as plug-ins: one file each in `plugins/`, found by scanning the folder."""

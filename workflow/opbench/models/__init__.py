@@ -1,0 +1,1 @@
+"""Foundation models in the scGPT format: reading, running, tokenising, summing attention, pre-training."""

@@ -1,0 +1,1 @@
+"""Operators exported from summed attention, their random controls, and their feature maps."""

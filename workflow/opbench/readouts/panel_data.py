@@ -1,0 +1,91 @@
+"""A panel opened for benchmarking: codes, rulers and features, computed once a job."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from opbench.config.benchmark import Campaign, Endpoints
+from opbench.io.errors import InputError
+from opbench.methods.interface import Cells, Classes
+from opbench.panels.ontology import Ontology
+from opbench.panels.panel import read_panel
+
+
+@dataclass(frozen=True)
+class PanelData:
+    """Cells of a panel with integer codes. `features` maps an operator's name to its memory-mapped xA."""
+
+    obs: pd.DataFrame
+    log1p: sp.csr_matrix
+    counts: sp.csr_matrix
+    classes: Classes
+    label: np.ndarray
+    branch: np.ndarray
+    compatible: np.ndarray
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def depth(self) -> np.ndarray:
+        """Graph distance from HSC of each cell's label set, (n,)."""
+        return self.obs["depth"].to_numpy(dtype=np.float64)
+
+    def cells(self, rows: np.ndarray, with_truth: bool) -> Cells:
+        """Rows of the panel as a method may see them; labels only when `with_truth`."""
+
+        def features(operator: str) -> np.ndarray:
+            if operator not in self.features:
+                raise InputError(f"operator '{operator}' was not projected for this panel.")
+            return np.asarray(self.features[operator][rows])
+
+        return Cells(
+            ids=self.obs.index.to_numpy()[rows],
+            log1p=self.log1p[rows],
+            counts=self.counts[rows],
+            donor=self.obs["donor"].to_numpy()[rows],
+            features=features,
+            label=self.label[rows] if with_truth else None,
+            branch=self.branch[rows] if with_truth else None,
+            depth=self.depth[rows] if with_truth else None,
+        )
+
+
+def open_panel(
+    path: str, ontology: str, endpoints: Endpoints, campaign: Campaign, features: list[str]
+) -> PanelData:
+    """Open a panel for a campaign; cells of datasets that the campaign does not name are left out.
+
+    features: `.npy` files named after their operators, row for row the whole panel's.
+    """
+    cells = read_panel(path)
+    used = np.flatnonzero(cells.obs["dataset"].isin([campaign.train, campaign.test]).to_numpy())
+    obs = cells.obs.iloc[used]
+    name = obs["dataset"].astype(str) + ":" + obs["label"].astype(str)
+    labels = sorted(name.unique())
+    stages = name.to_frame("name").assign(stages=obs["stages"]).drop_duplicates("name").set_index("name")["stages"]
+    sets = [frozenset(stages[label].split("|")) for label in labels]
+    branches = sorted(obs["branch"].unique())
+    code = {label: index for index, label in enumerate(labels)}
+    binary = {
+        key: tuple(
+            frozenset(code[f"{ds}:{lab}"] for ds, labs in side.items() for lab in labs if f"{ds}:{lab}" in code)
+            for side in (task.positive, task.negative)
+        )
+        for key, task in endpoints.binary.items()
+        if campaign.test in task.positive and campaign.test in task.negative
+    }
+    everything = len(used) == cells.n_obs
+    memmaps = {Path(file).stem: np.load(file, mmap_mode="r") for file in features}
+    return PanelData(
+        obs=obs,
+        log1p=cells.layers["log1p"][used],
+        counts=cells.X[used],
+        classes=Classes(tuple(labels), tuple(branches), Ontology.read(ontology).set_distance(sets), binary),
+        label=name.map(code).to_numpy(),
+        branch=obs["branch"].map({b: i for i, b in enumerate(branches)}).to_numpy(),
+        compatible=np.array([[bool(a & b) for b in sets] for a in sets]),
+        features=memmaps if everything else {key: array[used] for key, array in memmaps.items()},
+    )

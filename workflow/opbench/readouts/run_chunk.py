@@ -1,0 +1,172 @@
+"""Stage: one method on one chunk of splits, to score, cost and latent rows."""
+
+import logging
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from opbench.config import Config
+from opbench.io.tables import COSTS, LATENT, ROOTS, SCORES, SPLITS, read_table, write_table
+from opbench.methods import registry
+from opbench.methods.interface import Method, Output, Plan, Task, Variant
+from opbench.readouts.panel_data import PanelData, open_panel
+from opbench.readouts.scoring import Score, Scorer, SplitTruth
+from opbench.splits.views import SplitView, chunk_of, rows, split_views
+
+log = logging.getLogger("opbench.run_method")
+#: Wider representations are not drawn as a latent.
+MAX_LATENT_WIDTH = 50
+#: Training cells drawn beside the test cells in the latent view.
+LATENT_TRAIN_CELLS = 2000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run_method job is about: names of the run, campaign and method, and the chunk's number."""
+
+    config: Config
+    campaign: str
+    method: str
+    chunk: int
+
+
+def make_plan(config: Config, campaign: str) -> Plan:
+    """Settings that a method's variants are made from in this campaign."""
+    chosen = config.campaigns[campaign]
+    draws = config.operators.gaussian_draws
+    return Plan(
+        adaptor=config.adaptor,
+        budgets=tuple(chosen.budgets or config.adaptor.budgets),
+        gaussian_draws=draws if chosen.gaussian_draws is None else min(draws, chosen.gaussian_draws),
+        gaussian_arm=config.operators.gaussian_arm,
+        frozen=chosen.design == "frozen",
+        model=config.model.name,
+    )
+
+
+def run_chunk(
+    job: Job, panel: str, splits: str, roots: str, features: list[str], scores: str, costs: str, latent: str
+) -> None:
+    """Run `job.method` on its splits and write its three tables; a failure becomes typed rows."""
+    config, campaign = job.config, job.config.campaigns[job.campaign]
+    data = open_panel(panel, config.ontology, config.endpoints, campaign, features)
+    scorer = Scorer(data, campaign, config.endpoints, config.endpoints.nulls)
+    table, root_table = read_table(splits, SPLITS), read_table(roots, ROOTS)
+    method, plan = registry.load(job.method), make_plan(config, job.campaign)
+    why_not = method.skip(plan)
+    variants = method.variants(plan) if why_not is None else [Variant()]
+    runner = _Runner(job, data, scorer, method, plan, variants)
+    views = chunk_of(split_views(table), job.chunk, campaign.splits_per_job)
+    for number, view in enumerate(views, 1):
+        train, test = rows(data.obs, view)
+        mine = root_table[root_table["split"] == view.index]
+        truth = SplitTruth(train, test, view.test_donors, dict(zip(mine["donor"], mine["cell_id"], strict=True)))
+        for variant in variants:
+            runner.split(view, truth, variant, why_not)
+        log.info("split %d (%d of %d): donors %s", view.index, number, len(views), ", ".join(view.test_donors))
+    write_table(runner.score_table(table), scores, SCORES)
+    write_table(runner.cost_table(len(views)), costs, COSTS)
+    write_table(runner.latent_table(), latent, LATENT)
+
+
+class _Runner:
+    def __init__(
+        self, job: Job, data: PanelData, scorer: Scorer, method: Method, plan: Plan, variants: list[Variant]
+    ) -> None:
+        self.job, self.data, self.scorer, self.method, self.plan = job, data, scorer, method, plan
+        self.panel_name = job.config.campaigns[job.campaign].panel
+        self.records: list[dict] = []
+        self.costs = {v: {"fits": 0, "wall_s": 0.0, "cpu_s": 0.0, "parameters": 0, "status": "ok"} for v in variants}
+        self.latents: list[pd.DataFrame] = []
+        self.several = len({v.budget for v in variants}) > 1
+        self.display = [v for v in variants if v.draw <= 0]
+
+    def split(self, view: SplitView, truth: SplitTruth, variant: Variant, why_not: str | None) -> None:
+        """Run and score one variant on one split."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        cost = self.costs[variant]
+        if why_not:
+            cost["status"] = "not_applicable"
+            scores = self.scorer.unavailable(truth, "not_applicable", why_not)
+        else:
+            try:
+                output = self.method.run(self._task(view, truth), variant)
+                scores = self.scorer.score(output, truth)
+                cost["fits"] += output.fits
+                cost["parameters"] = output.parameters
+                if view.index == 0 and variant in self.display:
+                    self._keep_latent(output, truth, variant)
+            except Exception as error:
+                # A failed method is a typed row and the campaign goes on; the traceback is in the job's log.
+                log.exception("method %s failed on split %d", self.job.method, view.index)
+                status = "oom" if isinstance(error, MemoryError) else "failed"
+                cost["status"] = status
+                reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+                scores = self.scorer.unavailable(truth, status, reason)
+        cost["wall_s"] += time.perf_counter() - wall
+        cost["cpu_s"] += time.process_time() - cpu
+        self.records += [self._record(view, variant, score) for score in scores]
+
+    def _task(self, view: SplitView, truth: SplitTruth) -> Task:
+        train = self.data.cells(truth.train, with_truth=True)
+        test = self.data.cells(truth.test, with_truth=self.method.reads_test_labels)
+        return Task(train, test, self.data.classes, view.seed, self.plan)
+
+    def _record(self, view: SplitView, variant: Variant, score: Score) -> dict:
+        zero_shot = self.plan.frozen and self.method.protocol == "inductive"
+        return {
+            "run": self.job.config.run,
+            "panel": self.panel_name,
+            "campaign": self.job.campaign,
+            "split": view.index,
+            "method": self.job.method,
+            "protocol": "zero-shot" if zero_shot else self.method.protocol,
+            "model": self.plan.model if self.method.operator_kinds else "",
+            "leaking": self.method.protocol == "leaking",
+            **variant.__dict__,
+            **score.__dict__,
+        }
+
+    def score_table(self, splits: pd.DataFrame) -> pd.DataFrame:
+        """Score rows joined with each test donor's condition and pre-training overlap."""
+        keys = ["split", "donor"]
+        test = splits.loc[splits["role"] == "test", [*keys, "condition", "pretraining_overlap"]]
+        frame = pd.DataFrame(self.records, columns=[n for n in SCORES.names if n not in test.columns[2:]])
+        return frame.merge(test, on=keys, how="left", validate="many_to_one")[SCORES.names]
+
+    def cost_table(self, n_splits: int) -> pd.DataFrame:
+        """One row per budget and draw; peak memory is the whole job's."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        common = {
+            "run": self.job.config.run, "panel": self.panel_name, "campaign": self.job.campaign,
+            "method": self.job.method, "chunk": self.job.chunk, "splits": n_splits, "peak_mb": peak,
+        }  # fmt: skip
+        rows_ = [common | {"budget": v.budget, "draw": v.draw} | cost for v, cost in self.costs.items()]
+        return pd.DataFrame(rows_)[COSTS.names]
+
+    def _keep_latent(self, output: Output, truth: SplitTruth, variant: Variant) -> None:
+        if output.representation is None or output.representation[0].shape[1] > MAX_LATENT_WIDTH:
+            return
+        train, test = output.representation
+        centre = train.mean(0)
+        axes = np.linalg.svd(train - centre, full_matrices=False)[2][:3]
+        step = -(-len(train) // LATENT_TRAIN_CELLS)
+        for role, side, positions in (("train", train[::step], truth.train[::step]), ("test", test, truth.test)):
+            xyz = np.zeros((len(side), 3))
+            xyz[:, : len(axes)] = (side - centre) @ axes.T
+            obs = self.data.obs.iloc[positions]
+            columns = obs[["donor", "condition", "label", "branch", "depth"]].reset_index(drop=True)
+            name = f"{self.job.method} [{variant.budget}]" if self.several else self.job.method
+            frame = columns.assign(
+                panel=self.panel_name, campaign=self.job.campaign, split=0, method=name, role=role,
+                cell_id=obs.index.to_numpy(), x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2],
+            )  # fmt: skip
+            self.latents.append(frame)
+
+    def latent_table(self) -> pd.DataFrame:
+        """First three principal axes of the latent on split 0, or an empty table."""
+        empty = LATENT.empty_table().to_pandas()
+        return pd.concat(self.latents, ignore_index=True)[LATENT.names] if self.latents else empty

@@ -1,0 +1,177 @@
+"""From a method's output to typed score rows: one per donor and endpoint, whatever happened."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from opbench.config.benchmark import Campaign, Endpoints
+from opbench.io.seeds import derive_seed
+from opbench.methods.interface import Output
+from opbench.readouts import endpoints as ep
+from opbench.readouts.panel_data import PanelData
+from opbench.readouts.probes import binary_scores, class_scores, depth_scores, standardise
+from opbench.readouts.pseudotime import DiffusionPseudotime, null_correlations, spearman, within_lineage
+
+#: A donor needs this many distinct depths for a rank correlation with depth to mean anything.
+MIN_DEPTHS = 3
+PSEUDOTIME = ("pseudotime_spearman", "pseudotime_spearman_abs", "pseudotime_within_lineage")
+NULLS = tuple(f"pseudotime_null_{kind}_{what}" for kind in ("permuted", "random", "cells") for what in ("mean", "q95"))
+DEPTH = "depth_ridge_spearman"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one endpoint on one donor; `status` is ok, cap, not_applicable, failed or oom."""
+
+    donor: str
+    endpoint: str
+    value: float
+    n: int
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SplitTruth:
+    """What the readouts know of a split: row positions, test donors and their root cells."""
+
+    train: np.ndarray
+    test: np.ndarray
+    donors: tuple[str, ...]
+    roots: dict[str, str]
+
+
+class Scorer:
+    """Scores outputs on one campaign; remembers diffusion pseudotimes by content."""
+
+    def __init__(self, panel: PanelData, campaign: Campaign, endpoints: Endpoints, draws: int) -> None:
+        self.panel, self.campaign, self.settings, self.draws = panel, campaign, endpoints, draws
+        self.diffusion = DiffusionPseudotime(endpoints.neighbours)
+
+    def endpoint_names(self) -> list[str]:
+        """Every endpoint of this campaign, in table order."""
+        names = [f"{task}_{m}" for task in ("branch", "stage") for m in ("balanced_accuracy", "macro_f1")]
+        names += [f"{task}_{m}" for task in self.panel.classes.binary for m in ("auroc", "balanced_accuracy")]
+        return [*names, *PSEUDOTIME, *(NULLS if self.campaign.pseudotime else ()), DEPTH]
+
+    def unavailable(self, split: SplitTruth, status: str, reason: str) -> list[Score]:
+        """Rows for a method that gave nothing on this split."""
+        return [Score(d, e, np.nan, 0, status, reason) for d in split.donors for e in self.endpoint_names()]
+
+    def score(self, output: Output, split: SplitTruth) -> list[Score]:
+        """Score one output on every test donor of a split."""
+        scores, depth = dict(output.scores), output.depth
+        if output.representation is not None:
+            train, test = standardise(*output.representation)
+            scores = self._probe(train, test, split) | scores
+            if self.campaign.pseudotime and depth is None:
+                depth = depth_scores(train, self.panel.depth[split.train], test)
+        donor_of = self.panel.obs["donor"].to_numpy()[split.test]
+        rows: list[Score] = []
+        for donor in split.donors:
+            mine = np.flatnonzero(donor_of == donor)
+            rows += self._multiclass(donor, mine, scores, split)
+            rows += self._binary(donor, mine, scores, split)
+            rows += self._pseudotime(donor, mine, output, split)
+            rows += self._depth(donor, mine, depth, split)
+        if output.status != "ok":
+            rows = [Score(**{**r.__dict__, "status": output.status, "reason": output.reason})
+                    if r.status == "ok" else r for r in rows]  # fmt: skip
+        return rows
+
+    def _probe(self, train: np.ndarray, test: np.ndarray, split: SplitTruth) -> dict[str, np.ndarray]:
+        panel, classes = self.panel, self.panel.classes
+        label = panel.label[split.train]
+        out = {
+            "branch": class_scores(train, panel.branch[split.train], test, len(classes.branches)),
+            "stage": class_scores(train, label, test, len(classes.labels)),
+        }
+        for name, sides in classes.binary.items():
+            positive, negative = (np.isin(label, list(side)) for side in sides)
+            if positive.any() and negative.any():
+                rows = positive | negative
+                out[name] = binary_scores(train[rows], positive[rows], test)
+        return out
+
+    def _multiclass(self, donor: str, mine: np.ndarray, scores: dict, split: SplitTruth) -> list[Score]:
+        panel, rows = self.panel, []
+        known = np.unique(panel.label[split.train])
+        for task, codes, compatible in (
+            ("branch", panel.branch, np.eye(len(panel.classes.branches), dtype=bool)),
+            ("stage", panel.label, panel.compatible),
+        ):
+            if task not in scores:
+                rows += self._none(donor, [f"{task}_balanced_accuracy", f"{task}_macro_f1"], "no class scores")
+                continue
+            truth = codes[split.test][mine]
+            trained = known if task == "stage" else np.unique(panel.branch[split.train])
+            reachable = compatible[:, trained].any(1)[truth]
+            lost = sorted({panel.classes.labels[c] for c in panel.label[split.test][mine][~reachable]})
+            predicted = scores[task][mine].argmax(1)
+            predicted = ep.compatible_prediction(predicted[reachable], truth[reachable], compatible)
+            values, n = ep.multiclass(truth[reachable], predicted, self.settings.min_class_cells)
+            note = f"not scored, no such training stage: {', '.join(lost)}" if lost else ""
+            rows += [self._row(donor, f"{task}_{key}", value, n, note, "one class") for key, value in values.items()]
+        return rows
+
+    def _binary(self, donor: str, mine: np.ndarray, scores: dict, split: SplitTruth) -> list[Score]:
+        rows = []
+        truth = self.panel.label[split.test][mine]
+        for name, sides in self.panel.classes.binary.items():
+            keys = [f"{name}_auroc", f"{name}_balanced_accuracy"]
+            if name not in scores:
+                rows += self._none(donor, keys, "the training donors lack a class")
+                continue
+            positive, negative = (np.isin(truth, list(side)) for side in sides)
+            used = positive | negative
+            values, n = ep.binary(positive[used], scores[name][mine][used], self.settings.min_class_cells)
+            why = f"fewer than {self.settings.min_class_cells} cells in a class"
+            rows += [self._row(donor, f"{name}_{key}", value, n, "", why) for key, value in values.items()]
+        return rows
+
+    def _pseudotime(self, donor: str, mine: np.ndarray, output: Output, split: SplitTruth) -> list[Score]:
+        names = [*PSEUDOTIME, *NULLS] if self.campaign.pseudotime else list(PSEUDOTIME)
+        problem = self._depth_problem(mine, split)
+        rows = split.test[mine]
+        if not problem and output.pseudotime is not None:
+            values = output.pseudotime[mine]
+        elif not problem and output.representation is not None:
+            root = int(np.flatnonzero(self.panel.obs.index[rows] == split.roots[donor])[0])
+            found = self.diffusion(output.representation[1][mine], root)
+            values = found.values
+            if found.problem:
+                return [Score(donor, name, np.nan, len(mine), "failed", found.problem) for name in names]
+        else:
+            return self._none(donor, names, problem or "no pseudotime")
+        kept = np.isfinite(values)
+        rows, values = rows[kept], values[kept]
+        note = f"{int((~kept).sum())} cells not connected to the root" if not kept.all() else ""
+        depth, n = self.panel.depth[rows], len(rows)
+        rho = spearman(values, depth)
+        inside = within_lineage(values, depth, self.panel.branch[rows], 2 * self.settings.min_class_cells)
+        results = dict(zip(PSEUDOTIME, (rho, abs(rho), inside), strict=True))
+        if np.isfinite(rho):
+            seed = derive_seed("null", donor, self.campaign.seed)
+            results |= null_correlations(values, depth, self.panel.label[rows], self.draws, seed)
+        return [self._row(donor, name, results.get(name, np.nan), n, note, "constant values") for name in names]
+
+    def _depth(self, donor: str, mine: np.ndarray, depth: np.ndarray | None, split: SplitTruth) -> list[Score]:
+        problem = self._depth_problem(mine, split)
+        if problem or depth is None:
+            return self._none(donor, [DEPTH], problem or "no supervised depth")
+        rho = spearman(depth[mine], self.panel.depth[split.test[mine]])
+        return [self._row(donor, DEPTH, rho, len(mine), "", "constant values")]
+
+    def _depth_problem(self, mine: np.ndarray, split: SplitTruth) -> str:
+        if not self.campaign.pseudotime:
+            return "no progenitors in this dataset"
+        n_depths = len(np.unique(self.panel.depth[split.test[mine]]))
+        return "" if n_depths >= MIN_DEPTHS else f"only {n_depths} distinct depths in this donor"
+
+    def _none(self, donor: str, names: list[str], reason: str) -> list[Score]:
+        return [Score(donor, name, np.nan, 0, "not_applicable", reason) for name in names]
+
+    def _row(self, donor: str, endpoint: str, value: float, n: int, note: str, why_nan: str) -> Score:
+        if np.isfinite(value):
+            return Score(donor, endpoint, float(value), n, "ok", note)
+        return Score(donor, endpoint, np.nan, n, "not_applicable", why_nan)

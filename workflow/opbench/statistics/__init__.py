@@ -1,0 +1,1 @@
+"""Donor-level inference over score tables: tests, paired comparisons, summaries."""

@@ -1,0 +1,41 @@
+"""What counts as what in a score table: method labels, verdict endpoints, healthy donors."""
+
+import pandas as pd
+
+from opbench.config.benchmark import Endpoints, Statistics
+
+#: A campaign of a run.
+CAMPAIGN = ["run", "panel", "campaign"]
+#: Protocols that bracket an endpoint and are no competitors.
+BRACKETS = ("oracle", "chance")
+
+
+def with_labels(scores: pd.DataFrame) -> pd.DataFrame:
+    """`scores` with a column `label`: the method, and its budget in brackets where the table has several.
+
+    The budgets are counted over the whole table, so a label means the same thing in every campaign.
+    """
+    several = scores.groupby("method")["budget"].nunique() > 1
+    suffix = (" [" + scores["budget"] + "]").where(scores["method"].map(several).astype(bool), "")
+    return scores.assign(label=scores["method"] + suffix)
+
+
+def verdict_endpoints(endpoints: Endpoints) -> set[str]:
+    """Names of the endpoints whose comparisons carry a verdict."""
+    names = set(endpoints.verdict)
+    for name, binary in endpoints.binary.items():
+        if binary.verdict:
+            names |= {f"{name}_auroc", f"{name}_balanced_accuracy"}
+    return names
+
+
+def is_null(endpoint: str) -> bool:
+    """Whether an endpoint describes a null distribution, which is shown but never compared."""
+    return endpoint.startswith("null_") or "_null_" in endpoint
+
+
+def healthy_donors(scores: pd.DataFrame, statistics: Statistics) -> list[str] | None:
+    """Donors of a campaign with a healthy condition; None unless at least two are and some are not."""
+    healthy = scores["condition"].isin(statistics.healthy)
+    donors = sorted(scores.loc[healthy, "donor"].unique())
+    return donors if len(donors) >= 2 and len(donors) < scores["donor"].nunique() else None

@@ -1,0 +1,90 @@
+"""Benchmark: every method on every chunk of donor-holdout splits.
+
+Needs: panels and projected features.
+Leaves: draw_splits/{campaign}.parquet, find_roots/{campaign}.parquet and
+run_method/{campaign}/{method}/{chunk}.{scores,costs,latent}.parquet.
+"""
+
+
+rule draw_splits:
+    input:
+        panel=panel_of,
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+    output:
+        splits=f"{RESULTS}/draw_splits/{{campaign}}.parquet",
+    log:
+        f"{LOGS}/draw_splits/{{campaign}}.log",
+    params:
+        source=source("draw_splits"),
+        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Drawing the splits of {wildcards.campaign}"
+    script:
+        "../scripts/draw_splits.py"
+
+
+rule find_roots:
+    input:
+        panel=panel_of,
+        splits=f"{RESULTS}/draw_splits/{{campaign}}.parquet",
+        ontology=ontology_files(),
+    output:
+        roots=f"{RESULTS}/find_roots/{{campaign}}.parquet",
+    log:
+        f"{LOGS}/find_roots/{{campaign}}.log",
+    params:
+        source=source("find_roots"),
+        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Finding root cells for {wildcards.campaign}"
+    script:
+        "../scripts/find_roots.py"
+
+
+rule run_method:
+    input:
+        panel=panel_of,
+        splits=f"{RESULTS}/draw_splits/{{campaign}}.parquet",
+        roots=f"{RESULTS}/find_roots/{{campaign}}.parquet",
+        features=method_features,
+        ontology=ontology_files(),
+    output:
+        scores=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.scores.parquet",
+        costs=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.costs.parquet",
+        latent=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.latent.parquet",
+    log:
+        f"{LOGS}/run_method/{{campaign}}/{{method}}/{{chunk}}.log",
+    params:
+        source=lambda wildcards: source("run_method", one_sentence(registry.find, wildcards.method)),
+        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+        run=settings(
+            "run",
+            "adaptor",
+            "endpoints",
+            "model.name",
+            "operators.gaussian_draws",
+            "operators.gaussian_arm",
+        ),
+    threads: 1
+    retries: 1
+    resources:
+        mem_mb=method_memory,
+        runtime=240,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "{wildcards.campaign}: {wildcards.method}, chunk {wildcards.chunk}"
+    script:
+        "../scripts/run_method.py"

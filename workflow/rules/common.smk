@@ -1,0 +1,222 @@
+# Helpers only, no rules. Needs `config`; leaves CONFIG (validated), RESULTS, LANDING and the functions below.
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import opbench.config
+from opbench.io.errors import InputError
+from opbench.io.locate import locate
+from opbench.io.source_digest import PACKAGE, source_digest
+from opbench.methods import registry
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = PACKAGE.parent / "scripts"
+
+
+def one_sentence(function, *args):
+    """Call a function whose InputError should reach the user as one sentence, not as a traceback."""
+    try:
+        return function(*args)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+CONFIG = one_sentence(opbench.config.parse_config, config)
+RESULTS = f"results/{CONFIG.run}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+LANDING = os.path.abspath(f"{RESULTS}/write_landing/landing.rst")
+
+
+def source(rule_name, *plugins):
+    """Digest of the package code that a rule's script imports: an edit re-runs the rule, a touch does not."""
+    return source_digest(SCRIPTS / f"{rule_name}.py", *plugins)
+
+
+def settings(*paths):
+    """The validated settings at dotted paths, as plain data: what a rule's params depend on."""
+    out = {}
+    for path in paths:
+        value = CONFIG.model_dump()
+        for key in path.split("."):
+            value = value[key]
+        out[path] = value
+    return out
+
+
+def dataset_file(name):
+    """Where a dataset's file is: simulated in the run, found locally, or to be downloaded."""
+    dataset = CONFIG.datasets[name]
+    if dataset.simulate:
+        return f"{RESULTS}/simulate_cohort/{name}.h5ad"
+    found = locate(dataset.path)
+    if found:
+        return str(found)
+    if dataset.url:
+        return f"resources/downloads/{Path(dataset.path).name}"
+    raise WorkflowError(
+        f"datasets.{name}.path: '{dataset.path}' is neither in $OPBENCH_DATA nor in the working folder; "
+        "set OPBENCH_DATA to the folder that holds it, or give a url and sha256."
+    )
+
+
+def label_file(name):
+    return str(one_sentence(locate, CONFIG.datasets[name].labels, True))
+
+
+def ontology_files():
+    return [f"{CONFIG.ontology}/stages.tsv", f"{CONFIG.ontology}/edges.tsv"]
+
+
+def cells_of(*names):
+    return [f"{RESULTS}/select_cells/{name}.parquet" for name in names]
+
+
+def panel_sources(wildcards):
+    """Files of every dataset that a panel or its gene ranking reads."""
+    return [dataset_file(name) for name in panel_datasets(wildcards.panel)]
+
+
+def panel_cells(wildcards):
+    return cells_of(*panel_datasets(wildcards.panel))
+
+
+def panel_datasets(panel):
+    chosen = CONFIG.panels[panel]
+    extra = [chosen.genes.corpus] if chosen.genes.corpus not in (None, *chosen.datasets) else []
+    return [*chosen.datasets, *extra]
+
+
+def checkpoint_file(name):
+    """A file of the checkpoint: the user's, or the one that this run trains."""
+    folder = CONFIG.model.checkpoint or f"{RESULTS}/pretrain_nano"
+    return f"{folder}/{name}"
+
+
+def weights_file():
+    tensors = checkpoint_file("model.safetensors")
+    return tensors if CONFIG.model.checkpoint and Path(tensors).is_file() else checkpoint_file("best_model.pt")
+
+
+def known_vocabulary(wildcards):
+    """The vocabulary that restricts gene lists: a given checkpoint's, else the recipe's universe if any."""
+    if CONFIG.model.checkpoint:
+        return [checkpoint_file("vocab.json")]
+    universe = CONFIG.model.pretrain.universe
+    return [str(one_sentence(locate, universe, True))] if universe else []
+
+
+def corpus_vocabulary():
+    if CONFIG.model.checkpoint:
+        return checkpoint_file("vocab.json")
+    return f"{RESULTS}/build_vocabulary/vocab.json"
+
+
+def operator_names():
+    heads = [f"head-{head}" for head in CONFIG.operators.single_heads]
+    return ["drift", *heads, *(f"gaussian-{draw}" for draw in range(CONFIG.operators.gaussian_draws))]
+
+
+def methods_of(campaign):
+    names = CONFIG.campaigns[campaign].methods or CONFIG.methods or list(registry.plugin_files())
+    for name in names:
+        one_sentence(registry.find, name)
+    return names
+
+
+def chunks_of(campaign):
+    chosen = CONFIG.campaigns[campaign]
+    return range(-(-chosen.splits // chosen.splits_per_job))
+
+
+def method_features(wildcards):
+    """Projections that a method reads: only methods that declare an operator kind get any."""
+    kinds = one_sentence(registry.declared, wildcards.method).get("operator_kinds", ())
+    panel = CONFIG.campaigns[wildcards.campaign].panel
+    names = [name for name in operator_names() if name.split("-")[0] in kinds]
+    return [f"{RESULTS}/project_cells/{panel}/{name}.npy" for name in names]
+
+
+def method_memory(wildcards, attempt):
+    return attempt * one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000)
+
+
+def run_method_files(suffix):
+    return [
+        f"{RESULTS}/run_method/{campaign}/{method}/{chunk}.{suffix}.parquet"
+        for campaign in CONFIG.campaigns
+        for method in methods_of(campaign)
+        for chunk in chunks_of(campaign)
+    ]
+
+
+def panel_of(wildcards):
+    return f"{RESULTS}/build_panel/{CONFIG.campaigns[wildcards.campaign].panel}.h5ad"
+
+
+def splits_of_all(wildcards=None):
+    return [f"{RESULTS}/draw_splits/{campaign}.parquet" for campaign in CONFIG.campaigns]
+
+
+def panels_of_all(wildcards=None):
+    return [f"{RESULTS}/build_panel/{panel}.h5ad" for panel in CONFIG.panels]
+
+
+def table(name):
+    return f"{RESULTS}/tables/{name}.parquet"
+
+
+# Tables that each figure reads, and what its scope is.
+FIGURES = {
+    "cells_per_donor": (("panels", "splits"), "panel"),
+    "latent_view": (("latent",), "campaign"),
+    "paired_donors": (("scores", "summary"), "campaign"),
+    "method_endpoint_heatmap": (("scores", "summary"), "campaign"),
+    "comparisons": (("comparisons",), "campaign"),
+    "pseudotime_null": (("scores", "nulls"), "pseudotime"),
+    "cost_per_method": (("costs",), "run"),
+}
+
+
+def figure_scopes(figure):
+    campaigns = CONFIG.campaigns
+    return {
+        "panel": list(CONFIG.panels),
+        "campaign": list(campaigns),
+        "pseudotime": [name for name, campaign in campaigns.items() if campaign.pseudotime],
+        "run": [CONFIG.run],
+    }[FIGURES[figure][1]]
+
+
+def figure_files(suffix):
+    return [
+        f"{RESULTS}/figures/{figure}.{scope}.{suffix}" for figure in FIGURES for scope in figure_scopes(figure)
+    ]
+
+
+def figure_inputs(wildcards):
+    files = {name: table(name) for name in FIGURES[wildcards.figure][0] if name != "latent"}
+    if "latent" in FIGURES[wildcards.figure][0]:
+        files["latent"] = [
+            f"{RESULTS}/run_method/{wildcards.scope}/{method}/0.latent.parquet"
+            for method in methods_of(wildcards.scope)
+        ]
+    return files
+
+
+def figure_module(figure):
+    return PACKAGE / "figures" / f"{figure}.py"
+
+
+def make_report(python):
+    """Write report.zip when the tables are newer than the last one, and say where it is."""
+    target, landing = Path(f"{RESULTS}/report.zip"), Path(LANDING)
+    if not landing.is_file():
+        return
+    if not target.is_file() or target.stat().st_mtime < landing.stat().st_mtime:
+        # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.
+        command = [python, "-m", "snakemake", "--nolock", "--quiet", "all", "--report", str(target)]
+        command += ["--snakefile", str(workflow.main_snakefile), "--configfile", f"{RESULTS}/config.yaml"]
+        subprocess.run([*command, "--cores", "1"], check=True)
+    print(f"Report: {target}   Tables: {RESULTS}/tables   Figures: {RESULTS}/figures")

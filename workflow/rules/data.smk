@@ -1,0 +1,147 @@
+"""Data: from files to panels.
+
+Needs: the dataset entries, label maps and ontology of the config.
+Leaves: select_cells/{dataset}.parquet (one row per cell), select_genes/{panel}.parquet,
+build_panel/{panel}.h5ad (evaluation cells), build_corpus/corpus.h5ad (cells that are never tested).
+"""
+
+
+rule simulate_cohort:
+    input:
+        ontology=ontology_files(),
+    output:
+        cohort=f"{RESULTS}/simulate_cohort/{{dataset}}.h5ad",
+    log:
+        f"{LOGS}/simulate_cohort/{{dataset}}.log",
+    params:
+        source=source("simulate_cohort"),
+        simulation=lambda wildcards: settings(f"datasets.{wildcards.dataset}.simulate"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Simulating the cohort {wildcards.dataset}"
+    script:
+        "../scripts/simulate_cohort.py"
+
+
+rule fetch_dataset:
+    output:
+        file="resources/downloads/{file}",
+    log:
+        f"{LOGS}/fetch_dataset/{{file}}.log",
+    params:
+        source=source("fetch_dataset"),
+    threads: 1
+    retries: 3
+    resources:
+        mem_mb=500,
+        runtime=240,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Downloading {wildcards.file}"
+    script:
+        "../scripts/fetch_dataset.py"
+
+
+rule select_cells:
+    input:
+        data=lambda wildcards: dataset_file(wildcards.dataset),
+        labels=lambda wildcards: label_file(wildcards.dataset),
+        ontology=ontology_files(),
+    output:
+        cells=f"{RESULTS}/select_cells/{{dataset}}.parquet",
+    log:
+        f"{LOGS}/select_cells/{{dataset}}.log",
+    params:
+        source=source("select_cells"),
+        dataset=lambda wildcards: settings(f"datasets.{wildcards.dataset}"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Selecting cells of {wildcards.dataset}"
+    script:
+        "../scripts/select_cells.py"
+
+
+rule select_genes:
+    input:
+        data=panel_sources,
+        cells=panel_cells,
+        vocabulary=known_vocabulary,
+    output:
+        genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
+    log:
+        f"{LOGS}/select_genes/{{panel}}.log",
+    params:
+        source=source("select_genes"),
+        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        names=lambda wildcards: panel_datasets(wildcards.panel),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 6 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Selecting genes of panel {wildcards.panel}"
+    script:
+        "../scripts/select_genes.py"
+
+
+rule build_panel:
+    input:
+        data=panel_sources,
+        cells=panel_cells,
+        genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
+    output:
+        panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
+    log:
+        f"{LOGS}/build_panel/{{panel}}.log",
+    params:
+        source=source("build_panel"),
+        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        names=lambda wildcards: panel_datasets(wildcards.panel),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Building panel {wildcards.panel}"
+    script:
+        "../scripts/build_panel.py"
+
+
+rule build_corpus:
+    input:
+        data=dataset_file(CONFIG.model.corpus),
+        cells=cells_of(CONFIG.model.corpus),
+        vocabulary=corpus_vocabulary(),
+    output:
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+    log:
+        f"{LOGS}/build_corpus/corpus.log",
+    params:
+        source=source("build_corpus"),
+        dataset=settings(f"datasets.{CONFIG.model.corpus}"),
+        name=CONFIG.model.corpus,
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Building the pre-training corpus"
+    script:
+        "../scripts/build_corpus.py"

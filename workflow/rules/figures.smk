@@ -1,0 +1,37 @@
+"""Figures: drawn from result tables alone.
+
+Needs: tables/*.parquet and the latent tables.
+Leaves: figures/{figure}.{scope}.{svg,png,csv}; the scope is a panel, a campaign or the run.
+"""
+
+
+rule draw_figure:
+    input:
+        unpack(figure_inputs),
+    output:
+        svg=f"{RESULTS}/figures/{{figure}}.{{scope}}.svg",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.{{scope}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory="{scope}",
+            labels={"figure": "{figure}", "scope": "{scope}"},
+        ),
+        csv=f"{RESULTS}/figures/{{figure}}.{{scope}}.csv",
+    log:
+        f"{LOGS}/draw_figure/{{figure}}.{{scope}}.log",
+    params:
+        source=lambda wildcards: source("draw_figure", figure_module(wildcards.figure)),
+    wildcard_constraints:
+        figure="[a-z_]+",
+        scope="[A-Za-z0-9_-]+",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Drawing {wildcards.figure} for {wildcards.scope}"
+    script:
+        "../scripts/draw_figure.py"

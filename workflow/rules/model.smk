@@ -1,0 +1,86 @@
+"""Model: the frozen scGPT-format checkpoint.
+
+Needs: a checkpoint folder named in the config, or the corpus to train a nano checkpoint on.
+Leaves: pretrain_nano/ (only when no checkpoint is named) and describe_model/model.json (digest, whether it learnt).
+"""
+
+
+rule build_vocabulary:
+    input:
+        genes=[f"{RESULTS}/select_genes/{panel}.parquet" for panel in CONFIG.panels],
+        extra=[one_sentence(locate, name, True) for name in CONFIG.model.pretrain.extra_genes],
+        universe=known_vocabulary,
+    output:
+        vocabulary=f"{RESULTS}/build_vocabulary/vocab.json",
+    log:
+        f"{LOGS}/build_vocabulary/vocabulary.log",
+    params:
+        source=source("build_vocabulary"),
+        max_genes=CONFIG.model.pretrain.max_genes,
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Building the nano model's vocabulary"
+    script:
+        "../scripts/build_vocabulary.py"
+
+
+rule pretrain_nano:
+    input:
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+        vocabulary=f"{RESULTS}/build_vocabulary/vocab.json",
+    output:
+        multiext(
+            f"{RESULTS}/pretrain_nano/",
+            args="args.json",
+            vocabulary="vocab.json",
+            weights="best_model.pt",
+            recipe="recipe.json",
+        ),
+    log:
+        f"{LOGS}/pretrain_nano/nano.log",
+    benchmark:
+        f"{BENCHMARKS}/pretrain_nano/nano.tsv"
+    params:
+        source=source("pretrain_nano"),
+        recipe=settings("model.pretrain"),
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Pre-training the nano model by masked-value prediction"
+    script:
+        "../scripts/pretrain_nano.py"
+
+
+rule describe_model:
+    input:
+        weights=weights_file(),
+        args=checkpoint_file("args.json"),
+        vocabulary=checkpoint_file("vocab.json"),
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+    output:
+        model=f"{RESULTS}/describe_model/model.json",
+    log:
+        f"{LOGS}/describe_model/model.log",
+    params:
+        source=source("describe_model"),
+        name=CONFIG.model.name,
+        seed=CONFIG.model.pretrain.seed,
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Describing the model and measuring whether it learnt anything"
+    script:
+        "../scripts/describe_model.py"

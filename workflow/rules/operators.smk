@@ -1,0 +1,80 @@
+"""Operators: from attention on corpus cells to feature maps of panel cells.
+
+Needs: the checkpoint, the corpus, a panel's genes.
+Leaves: accumulate_attention/{panel}.safetensors, export_operator/{panel}/{operator}.safetensors,
+project_cells/{panel}/{operator}.npy.
+"""
+
+
+rule accumulate_attention:
+    input:
+        weights=weights_file(),
+        args=checkpoint_file("args.json"),
+        vocabulary=checkpoint_file("vocab.json"),
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+        genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
+    output:
+        attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
+    log:
+        f"{LOGS}/accumulate_attention/{{panel}}.log",
+    benchmark:
+        f"{BENCHMARKS}/accumulate_attention/{{panel}}.tsv"
+    params:
+        source=source("accumulate_attention"),
+        operators=settings(
+            "operators.cells", "operators.convention", "operators.max_length", "operators.seed"
+        ),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
+        runtime=240,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Summing attention over corpus cells for panel {wildcards.panel}"
+    script:
+        "../scripts/accumulate_attention.py"
+
+
+rule export_operator:
+    input:
+        attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
+    output:
+        operator=f"{RESULTS}/export_operator/{{panel}}/{{operator}}.safetensors",
+    log:
+        f"{LOGS}/export_operator/{{panel}}/{{operator}}.log",
+    params:
+        source=source("export_operator"),
+        operators=settings("operators.seed", "operators.gaussian_arm"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (1000 + 3 * input.size_mb),
+        runtime=30,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Exporting operator {wildcards.operator} for panel {wildcards.panel}"
+    script:
+        "../scripts/export_operator.py"
+
+
+rule project_cells:
+    input:
+        panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
+        operator=f"{RESULTS}/export_operator/{{panel}}/{{operator}}.safetensors",
+    output:
+        features=f"{RESULTS}/project_cells/{{panel}}/{{operator}}.npy",
+    log:
+        f"{LOGS}/project_cells/{{panel}}/{{operator}}.log",
+    params:
+        source=source("project_cells"),
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 4 * input.size_mb),
+        runtime=60,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Projecting the cells of {wildcards.panel} through {wildcards.operator}"
+    script:
+        "../scripts/project_cells.py"

@@ -1,0 +1,245 @@
+"""Summary: published tables and provenance.
+
+Needs: all run_method tables of the run.
+Leaves: tables/*.{parquet,tsv}, provenance.json, config.yaml and the report's landing page.
+"""
+
+
+rule collect_scores:
+    input:
+        scores=run_method_files("scores"),
+    output:
+        scores=table("scores"),
+    log:
+        f"{LOGS}/collect_scores/scores.log",
+    params:
+        source=source("collect_scores"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Collecting scores"
+    script:
+        "../scripts/collect_scores.py"
+
+
+rule collect_costs:
+    input:
+        costs=run_method_files("costs"),
+    output:
+        costs=report(
+            table("costs"),
+            caption="../report/table_costs.rst",
+            category="Tables",
+            labels={"table": "costs"},
+        ),
+    log:
+        f"{LOGS}/collect_costs/costs.log",
+    params:
+        source=source("collect_costs"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Collecting costs"
+    script:
+        "../scripts/collect_costs.py"
+
+
+rule collect_splits:
+    input:
+        splits=splits_of_all(),
+    output:
+        splits=table("splits"),
+    log:
+        f"{LOGS}/collect_splits/splits.log",
+    params:
+        source=source("collect_splits"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Collecting splits"
+    script:
+        "../scripts/collect_splits.py"
+
+
+rule describe_panels:
+    input:
+        panels=panels_of_all(),
+    output:
+        panels=table("panels"),
+    log:
+        f"{LOGS}/describe_panels/panels.log",
+    params:
+        source=source("describe_panels"),
+        run=CONFIG.run,
+        names=list(CONFIG.panels),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Counting cells per donor and label"
+    script:
+        "../scripts/describe_panels.py"
+
+
+rule score_nulls:
+    input:
+        panels=panels_of_all(),
+        splits=splits_of_all(),
+    output:
+        nulls=table("nulls"),
+    log:
+        f"{LOGS}/score_nulls/nulls.log",
+    params:
+        source=source("score_nulls"),
+        names=list(CONFIG.panels),
+        nulls=settings("run", "endpoints.nulls", "campaigns"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Drawing the null of the mean pseudotime correlation"
+    script:
+        "../scripts/score_nulls.py"
+
+
+rule audit_leakage:
+    input:
+        splits=splits_of_all(),
+        scores=table("scores"),
+        panels=panels_of_all(),
+        corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
+    output:
+        leakage=table("leakage"),
+    log:
+        f"{LOGS}/audit_leakage/leakage.log",
+    params:
+        source=source("audit_leakage"),
+        run=CONFIG.run,
+        names=list(CONFIG.panels),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Auditing leakage"
+    script:
+        "../scripts/audit_leakage.py"
+
+
+rule compare_methods:
+    input:
+        scores=table("scores"),
+    output:
+        comparisons=table("comparisons"),
+    log:
+        f"{LOGS}/compare_methods/comparisons.log",
+    params:
+        source=source("compare_methods"),
+        inference=settings("endpoints", "statistics"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Comparing methods with donors as the unit"
+    script:
+        "../scripts/compare_methods.py"
+
+
+rule summarise_scores:
+    input:
+        scores=table("scores"),
+    output:
+        summary=table("summary"),
+    log:
+        f"{LOGS}/summarise_scores/summary.log",
+    params:
+        source=source("summarise_scores"),
+        inference=settings("endpoints", "statistics"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Summarising scores over donors"
+    script:
+        "../scripts/summarise_scores.py"
+
+
+rule write_provenance:
+    input:
+        tables=[
+            table(name)
+            for name in ("scores", "comparisons", "summary", "costs", "splits", "leakage", "panels")
+        ],
+        model=f"{RESULTS}/describe_model/model.json",
+        data=[dataset_file(name) for name in CONFIG.datasets],
+    output:
+        provenance=f"{RESULTS}/provenance.json",
+        config=f"{RESULTS}/config.yaml",
+    log:
+        f"{LOGS}/write_provenance/provenance.log",
+    params:
+        source=source("write_provenance"),
+        config=CONFIG.model_dump(),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Writing provenance"
+    script:
+        "../scripts/write_provenance.py"
+
+
+rule write_landing:
+    input:
+        summary=table("summary"),
+        comparisons=table("comparisons"),
+        panels=table("panels"),
+        splits=table("splits"),
+        leakage=table("leakage"),
+        model=f"{RESULTS}/describe_model/model.json",
+    output:
+        landing=f"{RESULTS}/write_landing/landing.rst",
+    log:
+        f"{LOGS}/write_landing/landing.log",
+    params:
+        source=source("write_landing"),
+        config=CONFIG.model_dump(),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../envs/core.yaml"
+    message:
+        "Writing the report's landing page"
+    script:
+        "../scripts/write_landing.py"

@@ -1,0 +1,32 @@
+"""Targets only: what a user asks for by name."""
+
+
+rule all:
+    input:
+        rules.write_provenance.output,
+        rules.write_landing.output,
+        figure_files("png"),
+
+
+rule tables:
+    input:
+        rules.write_provenance.input.tables,
+
+
+rule figures:
+    input:
+        figure_files("svg"),
+
+
+rule operators:
+    input:
+        [
+            f"{RESULTS}/export_operator/{panel}/{operator}.safetensors"
+            for panel in CONFIG.panels
+            for operator in operator_names()
+        ],
+
+
+rule nano:
+    input:
+        rules.pretrain_nano.output,

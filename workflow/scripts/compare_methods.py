@@ -1,0 +1,10 @@
+from opbench.io.jobs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from opbench.config import parse_config
+    from opbench.statistics.compare import write_comparisons
+
+    config = parse_config(snakemake.config)
+    write_comparisons(
+        snakemake.input.scores, config.endpoints, config.statistics, snakemake.output.comparisons
+    )

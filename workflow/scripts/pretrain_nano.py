@@ -1,0 +1,11 @@
+from opbench.io.jobs import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from opbench.config import parse_config
+    from opbench.models.pretrain import pretrain
+
+    recipe = parse_config(snakemake.config).model.pretrain
+    folder = Path(snakemake.output.weights).parent
+    pretrain(snakemake.input.corpus, snakemake.input.vocabulary, recipe, folder)

@@ -37,15 +37,15 @@ def total(checkpoint, counts, convention="operator", order=slice(None)):
     cells = np.array([f"cell{i}" for i in range(len(counts))])[order].tolist()
     log1p = csr_matrix(np.log1p(counts[order]).astype(np.float32))
     return accumulate_attention(
-        load_model(checkpoint), checkpoint.vocab, log1p, GENE_NAMES, cells, convention, 20
+        load_model(checkpoint), checkpoint.vocab, log1p, GENE_NAMES, cells, convention, 12
     )
 
 
 @pytest.mark.parametrize("convention", ["operator", "operator_binned"])
 def test_row_sums_are_the_tokenised_counts_and_support_is_cotokenised(checkpoint, counts, convention):
     result = total(checkpoint, counts, convention)
-    # Twenty genes at most: the highest values, ties by gene index.
-    top = np.argsort(-counts, axis=1, kind="stable")[:, :20]
+    # Twelve genes at most: the highest values, ties by gene index.
+    top = np.argsort(-counts, axis=1, kind="stable")[:, :12]
     tokens = np.zeros_like(counts)
     np.put_along_axis(tokens, top, 1, axis=1)
     tokens *= counts > 0
@@ -53,8 +53,10 @@ def test_row_sums_are_the_tokenised_counts_and_support_is_cotokenised(checkpoint
     assert np.array_equal(result.tokenised, tokens.sum(0))
     assert np.array_equal(result.cotokenised, tokens.T @ tokens)
     assert result.sums.shape == (3, 4, 50, 50)
-    assert np.abs(result.sums.sum(-1) - result.tokenised).max() <= 1e-3 * result.tokenised.max()
-    assert np.array_equal(result.sums > 0, np.broadcast_to(result.cotokenised > 0, result.sums.shape))
+    np.testing.assert_allclose(result.sums.sum(-1), np.broadcast_to(result.tokenised, (3, 4, 50)), rtol=1e-3)
+    # A weight may underflow to 0 in one head, not in all of them.
+    assert np.array_equal(result.sums.max((0, 1)) > 0, result.cotokenised > 0)
+    assert (result.tokenised == 0).any()
 
 
 def test_sums_are_those_of_single_cells_query_by_key(checkpoint, counts):
@@ -63,7 +65,7 @@ def test_sums_are_those_of_single_cells_query_by_key(checkpoint, counts):
     model, maps = load_model(checkpoint), {}
     expected = np.zeros((3, 4, 50, 50))
     for cell in counts:
-        genes = np.argsort(-cell, kind="stable")[: min(20, (cell > 0).sum())]
+        genes = np.argsort(-cell, kind="stable")[: min(12, (cell > 0).sum())]
         ids = torch.tensor([[checkpoint.vocab[GENE_NAMES[g]] for g in genes]])
         values = torch.tensor(np.log1p(cell[genes])[None], dtype=torch.float32)
         model.encode(ids, values, torch.zeros_like(ids, dtype=torch.bool), on_attention=maps.__setitem__)
@@ -77,7 +79,8 @@ def test_cls_is_dropped_from_rows_and_columns(checkpoint, counts):
     seen = result.tokenised > 0
     rows = result.sums.sum(-1)[..., seen] / result.tokenised[seen]
     assert rows.max() < 1.0
-    assert rows.min() > 0.3
+    assert rows.mean() > 0.5
+    assert result.tokenised.max() <= 24
 
 
 def test_order_and_batching_do_not_matter(checkpoint, counts, monkeypatch):

@@ -104,7 +104,7 @@ QKV = "transformer_encoder.layers.1.self_attn.Wqkv.weight"
         (lambda s: s.update(extra=torch.zeros(1)), "'extra' is unexpected"),
         (
             lambda s: s.update({"encoder.embedding.weight": torch.zeros(402, 64)}),
-            "largest id is 402 .* 402 rows",
+            "id is 402 .* 402 rows",
         ),
     ],
 )

@@ -5,6 +5,4 @@ with job(snakemake.log[0], snakemake.threads):
 
     files, params = snakemake.input, snakemake.params
     panels = dict(zip(params.names, files.panels, strict=True))
-    write_leakage(
-        params.run, list(files.splits), files.scores, panels, files.corpus, snakemake.output.leakage
-    )
+    write_leakage(params.run, list(files.splits), files.scores, panels, files.corpus, snakemake.output.leakage)

@@ -6,6 +6,4 @@ with job(snakemake.log[0], snakemake.threads):
 
     config, name = parse_config(snakemake.config), snakemake.params.name
     files = snakemake.input
-    build_corpus(
-        name, files.data, config.datasets[name], files.cells[0], files.vocabulary, snakemake.output.corpus
-    )
+    build_corpus(name, files.data, config.datasets[name], files.cells[0], files.vocabulary, snakemake.output.corpus)

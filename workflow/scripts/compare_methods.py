@@ -5,6 +5,4 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.statistics.compare import write_comparisons
 
     config = parse_config(snakemake.config)
-    write_comparisons(
-        snakemake.input.scores, config.endpoints, config.statistics, snakemake.output.comparisons
-    )
+    write_comparisons(snakemake.input.scores, config.endpoints, config.statistics, snakemake.output.comparisons)

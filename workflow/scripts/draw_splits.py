@@ -6,6 +6,4 @@ with job(snakemake.log[0], snakemake.threads):
 
     config, name = parse_config(snakemake.config), snakemake.wildcards.campaign
     campaign, files = config.campaigns[name], snakemake.input
-    write_splits(
-        config.run, campaign.panel, name, campaign, files.panel, files.corpus, snakemake.output.splits
-    )
+    write_splits(config.run, campaign.panel, name, campaign, files.panel, files.corpus, snakemake.output.splits)

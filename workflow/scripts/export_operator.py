@@ -5,6 +5,4 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.operators.export import export_operator
 
     settings = parse_config(snakemake.config).operators
-    export_operator(
-        snakemake.input.attention, snakemake.wildcards.operator, settings, snakemake.output.operator
-    )
+    export_operator(snakemake.input.attention, snakemake.wildcards.operator, settings, snakemake.output.operator)

@@ -6,6 +6,4 @@ with job(snakemake.log[0], snakemake.threads):
 
     config, files = parse_config(snakemake.config), snakemake.input
     campaign = config.campaigns[snakemake.wildcards.campaign]
-    find_roots(
-        files.panel, files.splits, config.ontology, config.endpoints, campaign, snakemake.output.roots
-    )
+    find_roots(files.panel, files.splits, config.ontology, config.endpoints, campaign, snakemake.output.roots)

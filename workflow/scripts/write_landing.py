@@ -5,6 +5,12 @@ with job(snakemake.log[0], snakemake.threads):
 
     files = snakemake.input
     write_landing(
-        snakemake.params.config, files.model, files.summary, files.comparisons, files.panels, files.splits,
-        files.leakage, snakemake.output.landing,
+        snakemake.params.config,
+        files.model,
+        files.summary,
+        files.comparisons,
+        files.panels,
+        files.splits,
+        files.leakage,
+        snakemake.output.landing,
     )

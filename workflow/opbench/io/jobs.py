@@ -20,9 +20,7 @@ def job(log: str, threads: int = 1) -> Iterator[logging.Logger]:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(threads)
     handlers = [logging.FileHandler(log, mode="w")]
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers, force=True
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=handlers, force=True)
     logging.captureWarnings(True)
     try:
         yield logging.getLogger("opbench")

@@ -30,6 +30,7 @@ log = logging.getLogger("opbench.models")
 
 #: Attention entries (cells x heads x tokens x tokens) that one batch may hold: 64 MB in float32.
 ATTENTION_ENTRIES = 16_000_000
+TENSORS = ("sums", "cotokenised", "tokenised")
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,7 @@ def save_attention(attention: AttentionSums, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {"genes": attention.genes, "cells": attention.cells, "metadata": attention.metadata}
-    tensors = {
-        name: np.ascontiguousarray(getattr(attention, name)) for name in ("sums", "cotokenised", "tokenised")
-    }
+    tensors = {name: np.ascontiguousarray(getattr(attention, name)) for name in TENSORS}
     save_file(tensors, path, metadata={"opbench": json.dumps(header, sort_keys=True)})
 
 
@@ -143,7 +142,7 @@ def load_attention(path: str | Path) -> AttentionSums:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()["opbench"])
-            tensors = {name: file.get_tensor(name) for name in ("sums", "cotokenised", "tokenised")}
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no attention file ({error}); delete it and run again.") from error
     return AttentionSums(**tensors, **header)
@@ -182,6 +181,9 @@ def accumulate_panel_attention(
     attention.metadata.update(model_digest=checkpoint.digest, corpus_digest=corpus.digest)
     save_attention(attention, output)
     log.info(
-        "attention over %d cells, %d genes: %d never tokenised, %.1f %% of pairs co-tokenised",
-        settings.cells, len(genes), (attention.tokenised == 0).sum(), 100 * (attention.cotokenised > 0).mean(),
-    )  # fmt: skip
+        "attention over %d cells: %d of %d genes never tokenised, %.1f %% of pairs co-tokenised",
+        settings.cells,
+        (attention.tokenised == 0).sum(),
+        len(genes),
+        100 * (attention.cotokenised > 0).mean(),
+    )

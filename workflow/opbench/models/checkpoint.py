@@ -78,7 +78,7 @@ def file_digest(path: Path) -> str:
 
 
 def read_vocab(path: str | Path) -> dict[str, int]:
-    """Read `vocab.json` (symbol to id); ids must be distinct integers from 0 and `<pad>`, `<cls>` be there."""
+    """Read `vocab.json` (symbol to id); distinct integers from 0, with `<pad>` and `<cls>`."""
     vocab = _read_json(Path(path))
     ids = list(vocab.values())
     if not all(type(i) is int and i >= 0 for i in ids) or len(set(ids)) != len(ids):
@@ -100,12 +100,10 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     args = _read_json(folder / "args.json")
     for key in SHAPE_ARGS:
         if type(args.get(key)) is not int or args[key] < 1:
-            raise InputError(
-                f"{folder / 'args.json'}: '{key}' is {args.get(key)!r}; give a positive integer."
-            )
+            raise InputError(f"{folder}/args.json: '{key}' is {args.get(key)!r}; give a positive integer.")
     if args["embsize"] % args["nheads"]:
         raise InputError(
-            f"{folder / 'args.json'}: embsize {args['embsize']} is no multiple of nheads {args['nheads']}; "
+            f"{folder}/args.json: embsize {args['embsize']} is no multiple of nheads {args['nheads']}; "
             "correct the one that is wrong."
         )
     vocab = read_vocab(folder / "vocab.json")
@@ -117,7 +115,7 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     rows = state["encoder.embedding.weight"].shape[0]
     if max(vocab.values()) >= rows:
         raise InputError(
-            f"{folder / 'vocab.json'}: the largest id is {max(vocab.values())} but encoder.embedding.weight has "
+            f"{folder}/vocab.json: the largest id is {max(vocab.values())} but encoder.embedding.weight has "
             f"{rows} rows; use the vocabulary that belongs to the weights."
         )
     return Checkpoint(folder, args, vocab, state, file_digest(weights))
@@ -133,10 +131,9 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "args.json").write_text(json.dumps(dict(args), indent=2) + "\n")
     (folder / "vocab.json").write_text(json.dumps(dict(vocab), indent=0) + "\n")
-    released = {
-        name.replace("in_proj_", "Wqkv."): tensor.detach().cpu().contiguous().clone()
-        for name, tensor in state.items()
-    }
+    names = {name: name.replace("in_proj_", "Wqkv.") for name in state}
+    # A clone has its own storage, so that no more than the tensor is written.
+    released = {names[name]: tensor.detach().cpu().clone() for name, tensor in state.items()}
     released.setdefault(UNUSED, torch.zeros(2, args["embsize"]))
     torch.save(released, folder / "best_model.pt")
 

@@ -20,7 +20,7 @@ VALIDATION_SHARE = 10
 
 @dataclass(frozen=True)
 class Corpus:
-    """n corpus cells over `genes`: `log1p` (n, G) float32 log1p(CP10k) of the full library, sorted columns."""
+    """n corpus cells over `genes`: `log1p` (n, G) float32 log1p(CP10k) of the full library."""
 
     path: Path
     cell_ids: NDArray[np.str_]
@@ -48,9 +48,7 @@ def read_corpus(corpus_h5ad: str | Path, genes: list[str] | None = None) -> Corp
         pass
     adata = anndata.read_h5ad(corpus_h5ad)
     if "library_size" not in adata.obs or not (adata.obs["library_size"] > 0).all():
-        raise InputError(
-            f"{corpus_h5ad}: obs column 'library_size' is missing or not positive; build it again."
-        )
+        raise InputError(f"{corpus_h5ad}: obs column 'library_size' is missing or not positive; rebuild it.")
     log1p = log1p_cp10k(csr_matrix(adata.X), adata.obs["library_size"].to_numpy(np.float64))
     held = adata.var_names.astype(str).tolist()
     if genes is not None:
@@ -65,9 +63,7 @@ def known_corpus(corpus_h5ad: str | Path, vocab: Mapping[str, int]) -> tuple[Cor
     corpus = read_corpus(corpus_h5ad)
     known = np.array([index for index, gene in enumerate(corpus.genes) if gene in vocab], dtype=np.int64)
     if not len(known):
-        raise InputError(
-            f"{corpus_h5ad}: the model knows none of its genes; check that var names are symbols."
-        )
+        raise InputError(f"{corpus_h5ad}: the model knows none of its genes; name genes by symbol.")
     genes = [corpus.genes[index] for index in known]
     corpus = Corpus(corpus.path, corpus.cell_ids, genes, corpus.log1p[:, known])
     corpus.log1p.sort_indices()

@@ -2,7 +2,7 @@
 
 `operator`: non-zero genes by descending value (ties by gene index), no `<cls>`, capped, log1p(CP10k) values.
 `operator_binned`: the same positions with 51-bin values.
-`embedding`: the released code's: `<cls>` first with the pad value, binned values, a random sample above the cap.
+`embedding`: as the released code: `<cls>` first with the pad value, bins, a random sample above the cap.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,10 @@ CLS_COLUMN = -1
 
 @dataclass(frozen=True)
 class TokenTable:
-    """Ragged tokens: cell r has `columns[indptr[r]:indptr[r+1]]` (gene columns, -1 is `<cls>`) and `values`."""
+    """Ragged tokens: those of cell r are at [indptr[r], indptr[r + 1]).
+
+    `columns` are gene columns, -1 for `<cls>`; `values` are log1p values or bins.
+    """
 
     indptr: NDArray[np.int64]
     columns: NDArray[np.int32]
@@ -38,7 +41,7 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded tokens of `rows` (B,): `columns` (B, T) int (-1 where no gene), `gene_ids`, `values`, `padding`."""
+    """Padded tokens of the cells `rows` (B,), each (B, T); `columns` is -1 where there is no gene."""
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int32]
@@ -125,7 +128,7 @@ def tokenise_cells(
 
 
 def plan_batches(lengths: NDArray, order: NDArray, batch_tokens: int) -> list[NDArray[np.int64]]:
-    """Cut `order` (rows by ascending length) so that no batch, once padded, holds over `batch_tokens` tokens.
+    """Cut `order` (rows by about ascending length) into batches of at most `batch_tokens` padded tokens.
 
     A single cell longer than that is a batch of its own; cells without tokens are in no batch.
     """

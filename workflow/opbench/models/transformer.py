@@ -1,4 +1,4 @@
-"""The scGPT forward pass in plain PyTorch (Cui et al. 2024, Nat Methods 21:1470; no flash-attn, no torchtext).
+"""The scGPT forward pass in plain PyTorch (Cui et al. 2024, Nat Methods 21:1470).
 
 Post-norm encoder, ReLU, LayerNorm eps 1e-5, no positional encoding, no dropout (inference; the small models
 trained here use none). Parameter names are the released ones after the rename of `Wqkv` to `in_proj_`.
@@ -110,6 +110,7 @@ class ScGPT(nn.Module):
     """
 
     def __init__(self, args: Mapping[str, Any], rows: int) -> None:
+        """Build the layers; weights are meaningless until loaded or initialised."""
         super().__init__()
         width = args["embsize"]
         self.encoder = _GeneEncoder(rows, width)
@@ -180,7 +181,7 @@ class ScGPT(nn.Module):
 
     @torch.no_grad()
     def initialise(self, seed: int) -> "ScGPT":
-        """Draw fresh weights that depend on `seed` and the names alone: Xavier matrices, U(-0.1, 0.1) embedding."""
+        """Draw fresh weights by `seed` and tensor name: Xavier matrices, U(-0.1, 0.1) embedding."""
         for name, parameter in self.named_parameters():
             generator = torch.Generator().manual_seed(derive_seed(seed, "initialise", name))
             if name == UNUSED or name.endswith("bias"):

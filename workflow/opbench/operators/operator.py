@@ -32,9 +32,7 @@ class Operator:
         return self.matrix.reshape(n, -1, n).transpose(1, 0, 2)
 
 
-def from_blocks(
-    blocks: list[np.ndarray], support: np.ndarray, genes: tuple[str, ...], **meta: object
-) -> Operator:
+def from_blocks(blocks: list[np.ndarray], support: np.ndarray, genes: tuple[str, ...], **meta: object) -> Operator:
     """Put (G, G) blocks side by side."""
     matrix = np.ascontiguousarray(np.concatenate(blocks, axis=1), dtype=np.float32)
     return Operator(matrix, support, genes, dict(meta))

@@ -14,9 +14,7 @@ MAX_ITERATIONS = 5000
 
 
 def _logistic() -> LogisticRegression:
-    return LogisticRegression(
-        C=INVERSE_PENALTY, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS
-    )
+    return LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS)
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,7 @@ from opbench.readouts.panel_data import open_panel
 from opbench.splits.views import rows, split_views
 
 
-def find_roots(
-    panel: str, splits: str, ontology: str, endpoints: Endpoints, campaign: Campaign, output: str
-) -> None:
+def find_roots(panel: str, splits: str, ontology: str, endpoints: Endpoints, campaign: Campaign, output: str) -> None:
     """Write one root per (split, test donor): the cell that looks most like the shallowest training label.
 
     The score is a balanced logistic regression of log1p expression, shallowest label against the rest,

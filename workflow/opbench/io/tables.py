@@ -74,11 +74,8 @@ def to_table(frame: pd.DataFrame, schema: pa.Schema, name: str) -> pa.Table:
     try:
         table = pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
         table.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{name}: does not keep its contract: {error}.") from error
-    for field in schema:
-        if not field.nullable and table.column(field.name).null_count:
-            raise InputError(f"{name}: column '{field.name}' has empty values.")
     return table
 
 

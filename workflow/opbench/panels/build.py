@@ -47,9 +47,7 @@ def build_panel(
     adata.layers["log1p"] = log1p_cp10k(counts, obs["library_size"].to_numpy())
     adata.uns["panel"] = {
         "name": panel_name,
-        "missing": {
-            name: np.array(genes, dtype=object)[~var[f"present_{name}"].to_numpy()] for name in panel.datasets
-        },
+        "missing": {name: np.array(genes, dtype=object)[~var[f"present_{name}"].to_numpy()] for name in panel.datasets},
         "library_is_partial": {name: bool(sources[name][1].library_is_partial) for name in panel.datasets},
     }
     _write(adata, output)
@@ -72,9 +70,7 @@ def build_corpus(
     held = set(read_genes(path, dataset))
     genes = [gene for gene in read_vocabulary(vocab_json) if gene in held]
     if not genes:
-        raise InputError(
-            f"{path}: holds none of the genes of {vocab_json}; check that 'columns.gene' gives symbols."
-        )
+        raise InputError(f"{path}: holds none of the genes of {vocab_json}; check that 'columns.gene' gives symbols.")
     cells = _with_role(cells_parquet, "corpus")
     counts = read_counts(path, dataset, cells["row"].to_numpy(), genes)
     var = pd.DataFrame(index=pd.Index(genes, name="symbol"))
@@ -100,7 +96,9 @@ def _with_role(cells_parquet: str | Path, role: str) -> pd.DataFrame:
 
 def _named(cells: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     index = pd.Index(cells["dataset"] + ":" + cells["cell_id"], name="cell")
-    return cells[columns].set_axis(index, axis=0)
+    obs = cells[columns].set_axis(index, axis=0)
+    # h5ad holds text columns compactly as categoricals; readers turn them back to str.
+    return obs.astype({column: "category" for column in columns if column in TEXT_COLUMNS})
 
 
 def _write(adata: AnnData, output: str | Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from opbench.config.data import Dataset
 from opbench.io.errors import InputError
+from opbench.io.h5ad import read_obs
 from opbench.io.tables import CELLS, write_table
 from opbench.panels.ontology import Ontology, read_labels
 from opbench.panels.reading import (
@@ -16,7 +17,6 @@ from opbench.panels.reading import (
     iter_row_blocks,
     open_counts,
     read_genes,
-    read_obs,
     require_column,
 )
 
@@ -35,14 +35,17 @@ def select_cells(
     """
     check_sha256(path, dataset.sha256)
     obs = read_obs(path)
+    obs.index = obs.index.astype(str)
+    if (twice := obs.index.duplicated()).any():
+        raise InputError(f"{path}: cell id '{obs.index[twice][0]}' occurs twice in obs; make the ids unique.")
     read_genes(path, dataset)
     cells = _describe(name, path, dataset, obs)
     evaluation = _filter(obs, dataset.evaluation, path, "evaluation", everything=True)
     corpus = _filter(obs, dataset.corpus, path, "corpus", everything=False)
     if (both := evaluation & corpus).any():
         raise InputError(
-            f"{path}: {both.sum()} cells, '{cells['cell_id'][both.argmax()]}' the first, pass both the evaluation "
-            "and the corpus filter; the corpus must hold no benchmarked cell, so narrow one of them."
+            f"{path}: {both.sum()} cells, '{cells['cell_id'][both.argmax()]}' the first, pass both the "
+            "evaluation and the corpus filter; the corpus must hold no benchmarked cell, so narrow one of them."
         )
     _add_stages(cells, evaluation, dataset, Ontology.read(ontology_folder))
     staged = cells["stages"].to_numpy() != ""
@@ -76,9 +79,7 @@ def _describe(name: str, path: str | Path, dataset: Dataset, obs: pd.DataFrame) 
     return cells
 
 
-def _filter(
-    obs: pd.DataFrame, query: str | None, path: str | Path, field: str, everything: bool
-) -> np.ndarray:
+def _filter(obs: pd.DataFrame, query: str | None, path: str | Path, field: str, everything: bool) -> np.ndarray:
     """Return (cells,) bool of a pandas query; None keeps all or no cells."""
     if query is None:
         return np.full(len(obs), everything)
@@ -86,13 +87,10 @@ def _filter(
         kept = np.asarray(obs.eval(query))
     except Exception as error:  # pandas raises many kinds for a wrong expression
         raise InputError(
-            f'{path}: the {field} filter "{query}" does not work on obs ({error}); '
-            f"its columns are {list(obs.columns)}."
+            f'{path}: the {field} filter "{query}" does not work on obs ({error}); its columns are {list(obs.columns)}.'
         ) from error
     if kept.shape != (len(obs),) or kept.dtype != bool:
-        raise InputError(
-            f'{path}: the {field} filter "{query}" is not true or false for each cell; compare a column.'
-        )
+        raise InputError(f'{path}: the {field} filter "{query}" is not true or false for each cell; compare a column.')
     if not kept.any():
         raise InputError(f'{path}: the {field} filter "{query}" keeps no cell; widen it.')
     return kept
@@ -101,9 +99,7 @@ def _filter(
 def _add_stages(cells: pd.DataFrame, evaluation: np.ndarray, dataset: Dataset, ontology: Ontology) -> None:
     """Add stages, branch and depth; every label of an evaluation cell must be in the label map."""
     if dataset.labels is None:
-        raise InputError(
-            f"{cells['dataset'][0]}: 'labels' names no TSV from label to stages; add it to the dataset."
-        )
+        raise InputError(f"{cells['dataset'][0]}: 'labels' names no TSV from label to stages; add it to the dataset.")
     mapped = read_labels(dataset.labels, ontology)
     if unknown := sorted(set(cells["label"][evaluation]) - set(mapped)):
         raise InputError(

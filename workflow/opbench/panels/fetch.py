@@ -19,6 +19,6 @@ def fetch_dataset(datasets: Mapping[str, Dataset], file: str, output: str) -> No
     if (found := sha256_of(part)) != dataset.sha256:
         part.unlink()
         raise InputError(
-            f"datasets.{name}.url: the download's sha256 is {found}, not {dataset.sha256}; correct the one or the other."
+            f"datasets.{name}.url: the download's sha256 is {found}, not {dataset.sha256}; correct url or sha256."
         )
     part.rename(output)

@@ -60,8 +60,8 @@ def _variable(name: str, panel: Panel, sources: dict[str, Source], known: set[st
     wanted = panel.genes.n
     if (usable := int((score > 0).sum())) < wanted:
         raise InputError(
-            f"panels.{name}.genes.n: asks for {wanted} genes but only {usable} that the model knows vary in the "
-            f"corpus of '{corpus}'; lower n."
+            f"panels.{name}.genes.n: asks for {wanted} genes but only {usable} that the model knows vary in "
+            f"the corpus of '{corpus}'; lower n."
         )
     order = np.argsort(-score, kind="stable")[:wanted]
     chosen = np.array(genes)[order]
@@ -80,9 +80,7 @@ def hvg_scores(counts: csr_matrix) -> np.ndarray:
             adata, flavor="seurat_v3", n_top_genes=len(varies), inplace=False, check_values=False
         )
     except ValueError as error:  # the loess fit needs more cells and genes than there are
-        raise InputError(
-            f"gene selection: the variance trend cannot be fitted ({error}); use more cells."
-        ) from error
+        raise InputError(f"gene selection: the variance trend cannot be fitted ({error}); use more cells.") from error
     score = np.zeros(counts.shape[1])
     score[varies] = table["variances_norm"].to_numpy()
     return np.nan_to_num(score)

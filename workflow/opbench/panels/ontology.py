@@ -56,9 +56,7 @@ class Ontology:
         if twice := table["stage"][table["stage"].duplicated()].tolist():
             raise InputError(f"{folder / 'stages.tsv'}: stage '{twice[0]}' is given twice; keep one row.")
         if nameless := table["stage"][table["branch"] == ""].tolist():
-            raise InputError(
-                f"{folder / 'stages.tsv'}: stage '{nameless[0]}' has no branch; fill the column."
-            )
+            raise InputError(f"{folder / 'stages.tsv'}: stage '{nameless[0]}' has no branch; fill the column.")
         if ROOT not in stages:
             raise InputError(f"{folder / 'stages.tsv'}: stage '{ROOT}' is missing; depth is counted from it.")
         index = pd.Index(stages)
@@ -71,13 +69,11 @@ class Ontology:
         steps = shortest_path(graph, directed=False, unweighted=True)
         if np.isinf(steps).any():
             lost = stages[int(np.isinf(steps[stages.index(ROOT)]).argmax())]
-            raise InputError(
-                f"{folder / 'edges.tsv'}: stage '{lost}' is not connected to {ROOT}; add an edge."
-            )
+            raise InputError(f"{folder / 'edges.tsv'}: stage '{lost}' is not connected to {ROOT}; add an edge.")
         return cls(stages, tuple(table["branch"]), steps.astype(np.int64), str(folder))
 
     def members(self, stage_set: StageSet) -> list[int]:
-        """Return the indices of a stage set in the order of `stages`; unknown or no stages are an InputError."""
+        """Return the indices of a stage set, ascending; an unknown stage or an empty set is an InputError."""
         names = stage_set.split("|") if isinstance(stage_set, str) else list(stage_set)
         for name in names:
             if name not in self.stages:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem, read_h5ad
+from anndata.io import read_h5ad
 from scipy.sparse import issparse
 
 from opbench.io.errors import InputError
+from opbench.io.h5ad import read_obs
 from opbench.panels.reading import open_h5ad
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def read_panel(path: str | Path) -> "AnnData":
 
 def read_panel_obs(path: str | Path) -> pd.DataFrame:
     """Read only the cell table of a panel, with the columns checked."""
-    with open_h5ad(path) as file:
-        return _texts(read_elem(file["obs"]), path)
+    return _texts(read_obs(path), path)
 
 
 def _broken(path: str | Path, what: str) -> InputError:

@@ -1,6 +1,5 @@
 """Reads h5ad files by rows: counts are never held whole unless the file's layout forces it."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from opbench.config.data import Dataset
 from opbench.io.errors import InputError
+from opbench.io.provenance import sha256_of
 
 #: Rows read at once: about 80 MB of counts at 5,000 detected genes a cell.
 BLOCK = 2048
@@ -71,7 +71,7 @@ def open_counts(path: str | Path, dataset: Dataset) -> Iterator[Counts]:
 def iter_row_blocks(
     counts: Counts, rows: np.ndarray | None = None, block: int = BLOCK
 ) -> Iterator[tuple[np.ndarray, csr_matrix]]:
-    """Yield (row numbers, CSR block) over all rows or the ascending `rows`, at most `block` rows at a time."""
+    """Yield (row numbers, CSR block) over all rows or the ascending `rows`, `block` rows at a time."""
     for start in range(0, counts.shape[0], block):
         stop = min(start + block, counts.shape[0])
         if rows is None:
@@ -122,17 +122,6 @@ def read_counts(path: str | Path, dataset: Dataset, rows: np.ndarray, genes: lis
     return csr_matrix(vstack(blocks, format="csr")) if blocks else csr_matrix((0, len(genes)), dtype=np.int32)
 
 
-def read_obs(path: str | Path) -> pd.DataFrame:
-    """Return `obs` of an h5ad file; repeated cell ids are an InputError."""
-    with open_h5ad(path) as file:
-        obs = read_elem(file["obs"])
-    obs.index = obs.index.astype(str)
-    if not obs.index.is_unique:
-        name = obs.index[obs.index.duplicated()][0]
-        raise InputError(f"{path}: cell id '{name}' occurs twice in obs; make the cell ids unique.")
-    return obs
-
-
 def read_genes(path: str | Path, dataset: Dataset) -> list[str]:
     """Return the gene symbols in column order of the counts matrix; repeated symbols are an InputError."""
     where = "raw/var" if dataset.counts == "raw/X" else "var"
@@ -174,9 +163,7 @@ def check_sha256(path: str | Path, expected: str | None) -> None:
     """Raise InputError when the file's SHA-256 (streamed) is not `expected`; None checks nothing."""
     if expected is None:
         return
-    with open(path, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected.lower():
+    if (found := sha256_of(path)) != expected.lower():
         raise InputError(
             f"{path}: sha256 is {found}, not the {expected} of the configuration; download the file again."
         )

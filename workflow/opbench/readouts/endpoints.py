@@ -15,7 +15,7 @@ def compatible_prediction(predicted: np.ndarray, truth: np.ndarray, compatible: 
 
     compatible (K, K) says which label sets share a stage. A prediction that shares a stage with the truth
     is right; any other becomes the first tested set that it shares a stage with. Within one dataset the
-    sets are disjoint and this changes nothing; between datasets it scores at label-set level (decision 9).
+    sets are disjoint and no score changes; between datasets it scores at label-set level (decision 9).
     """
     tested = np.unique(truth)
     fallback = np.array([next((t for t in tested if compatible[p, t]), -1) for p in range(len(compatible))])

@@ -136,9 +136,7 @@ def draw_splits(
         for role, dataset, names in (("train", campaign.train, trained), ("test", campaign.test, tested)):
             for donor in names:
                 n_cells, condition = facts.loc[(dataset, donor), ["n_cells", "condition"]]
-                rows.append(
-                    (split, seed, role, dataset, donor, condition, int(n_cells), donor in corpus_donors)
-                )
+                rows.append((split, seed, role, dataset, donor, condition, int(n_cells), donor in corpus_donors))
     names = ["split", "seed", "role", "dataset", "donor", "condition", "n_cells", "pretraining_overlap"]
     frame = pd.DataFrame(rows, columns=names)
     frame = frame.assign(run=run, panel=panel_name, campaign=campaign_name, design=campaign.design)

@@ -29,15 +29,9 @@ class Corpus:
     cells: frozenset[str] = field(default_factory=frozenset)
 
 
-def cell_ids(obs: pd.DataFrame) -> pd.Series:
-    """Cell ids of `obs`: its column `cell_id`, or its index."""
-    ids = obs["cell_id"] if "cell_id" in obs else obs.index.to_series()
-    return ids.astype(str).reset_index(drop=True)
-
-
 def corpus_of(obs: pd.DataFrame) -> Corpus:
-    """The corpus made of all cells of `obs`."""
-    return Corpus(frozenset(obs["donor"].astype(str)), frozenset(cell_ids(obs)))
+    """The corpus made of all cells of `obs`, whose index names them."""
+    return Corpus(frozenset(obs["donor"].astype(str)), frozenset(obs.index.astype(str)))
 
 
 @dataclass(frozen=True)
@@ -107,11 +101,11 @@ def audit_leakage(
 ) -> pd.DataFrame:
     """Count, for every split and method, the donors and cells on both sides (contract `LEAKAGE`).
 
-    `splits` are tables of contract `SPLITS`, `obs` the cells by panel, `methods` rows (panel, campaign,
-    split, method, protocol, leaking), `gene_corpus` by panel the cells that ranked its genes. Cells are
-    available cells: a head may use fewer. Donors and cells are identified by name alone, across datasets
-    too. Every number is counted afresh from tables and cells. Raises `InputError` when a method was scored
-    in a split that no table holds.
+    `splits` are tables of contract `SPLITS`, `obs` the cells by panel (index: cell names), `methods` rows
+    (panel, campaign, split, method, protocol, leaking), `gene_corpus` by panel the cells that ranked its
+    genes. Cells are available cells: a head may use fewer. Donors and cells are identified by name alone,
+    across datasets too. Every number is counted afresh from tables and cells. Raises `InputError` when a
+    method was scored in a split that no table holds.
     """
     counted: dict[tuple[str, str, int], _Counts] = {}
     cells = {
@@ -119,7 +113,7 @@ def audit_leakage(
             {
                 "dataset": frame["dataset"].astype(str).to_numpy(),
                 "donor": frame["donor"].astype(str).to_numpy(),
-                "cell_id": cell_ids(frame).to_numpy(),
+                "cell_id": frame.index.astype(str),
             }
         )
         for panel, frame in obs.items()
@@ -134,8 +128,8 @@ def audit_leakage(
         key = (panel, campaign, int(split))
         if key not in counted:
             raise InputError(
-                f"scores: campaign '{campaign}' has method '{method}' in split {split}, which no splits table "
-                "holds; delete the campaign's scores and run again."
+                f"scores: campaign '{campaign}' has method '{method}' in split {split}, which no splits "
+                "table holds; delete the campaign's scores and run again."
             )
         named = {"run": run, "panel": panel, "campaign": campaign, "split": int(split)}
         lines.append({**named, "method": method, "protocol": protocol, **_line(counted[key], bool(leaking))})

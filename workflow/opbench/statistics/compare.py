@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 
 from opbench.config.benchmark import Endpoints, Statistics
+from opbench.io.labels import method_labels
 from opbench.io.tables import COMPARISONS, SCORES, read_table, write_table
 from opbench.statistics.family import (
     BRACKETS,
     CAMPAIGN,
+    VALID,
     healthy_donors,
     is_null,
     verdict_endpoints,
-    with_labels,
 )
 from opbench.statistics.tests import SignedRank, bh, bootstrap_means, signed_rank_exact, signed_rank_split
 
@@ -64,9 +65,7 @@ def _rows(cube: _Cube, unit: str, n: np.ndarray, **columns: np.ndarray) -> pd.Da
     return frame[frame["n"] > 0]
 
 
-def _tested(
-    differences: np.ndarray, test: Callable[[np.ndarray], SignedRank], fewest: int
-) -> dict[str, np.ndarray]:
+def _tested(differences: np.ndarray, test: Callable[[np.ndarray], SignedRank], fewest: int) -> dict[str, np.ndarray]:
     """Apply `test` to the present entries of each row; rows with fewer than `fewest` stay NaN."""
     out = np.full((3, len(differences)), np.nan)
     for index, row in enumerate(differences):
@@ -102,7 +101,7 @@ def _campaign(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics
     barred |= set(scores.loc[scores["protocol"].isin(BRACKETS), "label"])
     verdict, healthy = verdict_endpoints(endpoints), healthy_donors(scores, statistics)
     parts = []
-    for endpoint, part in scores[scores["status"] == "ok"].groupby("endpoint", sort=True):
+    for endpoint, part in scores[scores["status"] == VALID].groupby("endpoint", sort=True):
         if is_null(str(endpoint)):
             continue
         cube = _cube(part)
@@ -141,7 +140,7 @@ def compare_methods(scores: pd.DataFrame, endpoints: Endpoints, statistics: Stat
     splits.
     """
     parts = []
-    for key, part in with_labels(scores).groupby(CAMPAIGN, sort=True):
+    for key, part in scores.assign(label=method_labels(scores)).groupby(CAMPAIGN, sort=True):
         frame = _campaign(part, endpoints, statistics)
         if len(frame):
             parts.append(_corrected(frame).assign(**dict(zip(CAMPAIGN, key, strict=True))))

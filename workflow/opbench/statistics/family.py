@@ -1,4 +1,4 @@
-"""What counts as what in a score table: method labels, verdict endpoints, healthy donors."""
+"""What counts as what in a score table: valid values, verdict endpoints, healthy donors."""
 
 import pandas as pd
 
@@ -6,18 +6,10 @@ from opbench.config.benchmark import Endpoints, Statistics
 
 #: A campaign of a run.
 CAMPAIGN = ["run", "panel", "campaign"]
+#: Status of the values that are averaged and paired.
+VALID = "ok"
 #: Protocols that bracket an endpoint and are no competitors.
 BRACKETS = ("oracle", "chance")
-
-
-def with_labels(scores: pd.DataFrame) -> pd.DataFrame:
-    """`scores` with a column `label`: the method, and its budget in brackets where the table has several.
-
-    The budgets are counted over the whole table, so a label means the same thing in every campaign.
-    """
-    several = scores.groupby("method")["budget"].nunique() > 1
-    suffix = (" [" + scores["budget"] + "]").where(scores["method"].map(several).astype(bool), "")
-    return scores.assign(label=scores["method"] + suffix)
 
 
 def verdict_endpoints(endpoints: Endpoints) -> set[str]:

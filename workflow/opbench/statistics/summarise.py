@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from opbench.config.benchmark import Endpoints, Statistics
+from opbench.io.labels import method_labels
 from opbench.io.tables import SCORES, SUMMARY, read_table, write_table
-from opbench.statistics.family import CAMPAIGN, healthy_donors, verdict_endpoints, with_labels
+from opbench.statistics.family import CAMPAIGN, VALID, healthy_donors, verdict_endpoints
 from opbench.statistics.tests import bootstrap_means
 
 KEY = ["endpoint", "label"]
@@ -31,9 +32,7 @@ def _intervals(donors: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
     parts = []
     for endpoint, part in donors.groupby(level="endpoint", sort=True):
         wide = part["value"].droplevel("endpoint").unstack("label")
-        mean, low, high = bootstrap_means(
-            wide.to_numpy(), statistics.bootstraps, statistics.seed, statistics.level
-        )
+        mean, low, high = bootstrap_means(wide.to_numpy(), statistics.bootstraps, statistics.seed, statistics.level)
         index = pd.MultiIndex.from_product([[endpoint], wide.columns], names=KEY)
         parts.append(pd.DataFrame({"mean": mean, "ci_low": low, "ci_high": high}, index=index))
     return pd.concat(parts)
@@ -43,8 +42,8 @@ def _subset(scores: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
     """Summary of one campaign's rows, one line per (endpoint, label), whether or not any value is valid."""
     every = scores.groupby(KEY, sort=True)
     table = every.agg(method=("label", "first"), protocol=("protocol", "first"), leaking=("leaking", "any"))
-    table["n_not_ok"] = every["status"].agg(lambda status: (status != "ok").sum()).astype(int)
-    valid = scores[(scores["status"] == "ok") & scores["value"].notna()]
+    table["n_not_ok"] = every["status"].agg(lambda status: (status != VALID).sum()).astype(int)
+    valid = scores[(scores["status"] == VALID) & scores["value"].notna()]
     if valid.empty:
         return table.assign(
             n_donors=0, mean=np.nan, ci_low=np.nan, ci_high=np.nan, weighted_mean=np.nan, sd_draws=np.nan
@@ -63,11 +62,11 @@ def summarise_scores(scores: pd.DataFrame, endpoints: Endpoints, statistics: Sta
 
     `mean` weighs donors equally and has the donor-bootstrap interval; `weighted_mean` weighs them by scored
     cells. `sd_draws` is the spread of the donor mean over random draws. Subset `healthy` is there when some
-    but not all tested donors are healthy, and never carries a verdict. `n_not_ok` counts rows without a
-    valid value.
+    but not all tested donors are healthy, and never carries a verdict. `n_not_ok` counts rows whose
+    status is not `ok`.
     """
     verdict, parts = verdict_endpoints(endpoints), []
-    for key, part in with_labels(scores).groupby(CAMPAIGN, sort=True):
+    for key, part in scores.assign(label=method_labels(scores)).groupby(CAMPAIGN, sort=True):
         healthy = healthy_donors(part, statistics)
         subsets = {"all": part}
         if healthy is not None:
@@ -82,9 +81,7 @@ def summarise_scores(scores: pd.DataFrame, endpoints: Endpoints, statistics: Sta
     return pd.concat(parts, ignore_index=True)[SUMMARY.names]
 
 
-def write_summary(
-    scores_path: str | Path, endpoints: Endpoints, statistics: Statistics, output: str | Path
-) -> None:
+def write_summary(scores_path: str | Path, endpoints: Endpoints, statistics: Statistics, output: str | Path) -> None:
     """Summarise a score table and write the summary with a TSV copy."""
     scores = read_table(scores_path, SCORES)
     write_table(summarise_scores(scores, endpoints, statistics), output, SUMMARY, tsv=True)

@@ -26,7 +26,7 @@ class LeakingHead(ExtractedHead):
 
     def variants(self, plan: Plan) -> list[Variant]:
         """The paper's fixed budget only."""
-        return [v for v in super().variants(replace(plan, budgets=("fixed",)))]
+        return super().variants(replace(plan, budgets=("fixed",)))
 
     def run(self, task: Task, variant: Variant) -> Output:
         """Fit on both sides (the same cells in every split, so fitted once a job), transform each."""

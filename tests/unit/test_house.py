@@ -1,0 +1,86 @@
+"""The house keeps its shape: arrows, sizes, generated files."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from opbench.config import document, load_config, parse_config
+from opbench.io.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "workflow" / "opbench"
+GROUND = {"io", "config"}
+ORDER = ["panels", "models", "operators", "adaptors", "methods", "splits", "readouts"]
+MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)} | {
+    "io": {"io"},
+    "config": GROUND,
+    "statistics": GROUND | {"statistics"},
+    "figures": GROUND | {"figures"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    return names | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
+
+
+def test_arrows_point_one_way():
+    wrong = []
+    for path in modules():
+        parts = path.relative_to(PACKAGE).parts
+        for name in imported(path):
+            room = name.split(".")[1] if name.startswith("opbench.") else None
+            if len(parts) > 1 and room and room not in MAY_IMPORT[parts[0]]:
+                wrong.append(f"{'/'.join(parts)} imports {name}")
+    assert wrong == []
+
+
+def test_every_room_is_known_and_none_imports_snakemake():
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in modules() if path.parent != PACKAGE}
+    assert rooms <= set(MAY_IMPORT)
+    assert [p for p in modules() if any(n.split(".")[0] == "snakemake" for n in imported(p))] == []
+
+
+def test_methods_know_no_split_files():
+    assert [p for p in (PACKAGE / "methods").rglob("*.py") if any("opbench.splits" in n for n in imported(p))] == []
+
+
+def test_files_and_scripts_stay_small():
+    assert [p.name for p in modules() if len(p.read_text().splitlines()) > 400] == []
+    assert [p.name for p in (ROOT / "workflow/scripts").glob("*.py") if len(p.read_text().splitlines()) > 30] == []
+    digest = (PACKAGE / "io/source_digest.py").read_text()
+    assert len([line for line in digest.splitlines() if line.strip()]) <= 60
+
+
+def test_rule_script_and_results_folder_share_a_name():
+    scripts = {p.stem for p in (ROOT / "workflow/scripts").glob("*.py")}
+    rules = {}
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for block in path.read_text().split("\nrule ")[1:]:
+            rules[block.split(":")[0]] = block
+    named = {name: block for name, block in rules.items() if "script:" in block}
+    assert scripts == set(named)
+    assert all(f'"../scripts/{name}.py"' in block for name, block in named.items())
+    assert not any(line.strip() == "run:" for block in rules.values() for line in block.splitlines())
+
+
+def test_generated_files_are_current():
+    assert document.README.read_text() == document.readme(), "run `make docs`"
+    assert document.SCHEMA.read_text() == document.schema(), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configurations_are_valid(path):
+    assert load_config(path).run
+
+
+def test_a_misspelt_key_is_named():
+    raw = {"run": "x", "datasets": {"a": {"simulate": {"donor": 3}}}}
+    with pytest.raises(InputError, match=r"datasets\.a\.simulate\.donor"):
+        parse_config(raw)

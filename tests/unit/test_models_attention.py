@@ -36,9 +36,7 @@ def counts():
 def total(checkpoint, counts, convention="operator", order=slice(None)):
     cells = np.array([f"cell{i}" for i in range(len(counts))])[order].tolist()
     log1p = csr_matrix(np.log1p(counts[order]).astype(np.float32))
-    return accumulate_attention(
-        load_model(checkpoint), checkpoint.vocab, log1p, GENE_NAMES, cells, convention, 12
-    )
+    return accumulate_attention(load_model(checkpoint), checkpoint.vocab, log1p, GENE_NAMES, cells, convention, 12)
 
 
 @pytest.mark.parametrize("convention", ["operator", "operator_binned"])

@@ -66,7 +66,8 @@ def label_file(name):
 
 
 def ontology_files():
-    return [f"{CONFIG.ontology}/stages.tsv", f"{CONFIG.ontology}/edges.tsv"]
+    folder = one_sentence(locate, CONFIG.ontology, True)
+    return [f"{folder}/stages.tsv", f"{folder}/edges.tsv"]
 
 
 def cells_of(*names):
@@ -90,7 +91,8 @@ def panel_datasets(panel):
 
 def checkpoint_file(name):
     """A file of the checkpoint: the user's, or the one that this run trains."""
-    folder = CONFIG.model.checkpoint or f"{RESULTS}/pretrain_nano"
+    given = CONFIG.model.checkpoint
+    folder = one_sentence(locate, given, True) if given else f"{RESULTS}/pretrain_nano"
     return f"{folder}/{name}"
 
 

@@ -134,6 +134,7 @@ rule audit_leakage:
         source=source("audit_leakage"),
         run=CONFIG.run,
         names=list(CONFIG.panels),
+        ranked=[name for name, panel in CONFIG.panels.items() if panel.genes.kind == "hvg"],
     threads: 1
     resources:
         mem_mb=2000,
@@ -194,7 +195,7 @@ rule write_provenance:
     input:
         tables=[
             table(name)
-            for name in ("scores", "comparisons", "summary", "costs", "splits", "leakage", "panels")
+            for name in ("scores", "comparisons", "summary", "costs", "splits", "leakage", "panels", "nulls")
         ],
         model=f"{RESULTS}/describe_model/model.json",
         data=[dataset_file(name) for name in CONFIG.datasets],

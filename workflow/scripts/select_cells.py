@@ -1,8 +1,11 @@
 from opbench.io.jobs import job
 
 with job(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
     from opbench.config import parse_config
     from opbench.panels.cells import select_cells
 
-    config, name = parse_config(snakemake.config), snakemake.wildcards.dataset
-    select_cells(name, snakemake.input.data, config.datasets[name], config.ontology, snakemake.output.cells)
+    name, files = snakemake.wildcards.dataset, snakemake.input
+    dataset = parse_config(snakemake.config).datasets[name].model_copy(update={"labels": files.labels})
+    select_cells(name, files.data, dataset, Path(files.ontology[0]).parent, snakemake.output.cells)

@@ -52,17 +52,19 @@ _ENDPOINTS = {
     "stage_macro_f1": "Stage, macro-F1",
     "pseudotime_spearman": "Pseudotime, Spearman",
     "pseudotime_spearman_abs": "Pseudotime, |Spearman|",
-    "pseudotime_within_lineage": "Pseudotime within lineage",
-    "depth_ridge_spearman": "Depth by ridge (supervised)",
+    "pseudotime_within_lineage": "Pseudotime, within lineage",
+    "depth_ridge_spearman": "Depth by ridge, supervised",
 }
 _SUFFIXES = {"_auroc": "AUROC", "_balanced_accuracy": "balanced accuracy"}
 #: Supervised, so never ranked or drawn on one axis with unsupervised pseudotime.
 SUPERVISED = ("depth_ridge_spearman",)
 
+#: Branches of the hematopoietic ontology (resources/ontology/stages.tsv), the same colour in every figure.
 _BRANCHES = {
-    "stem": INK, "ery": OKABE_ITO["vermillion"], "gran": OKABE_ITO["orange"], "mono": OKABE_ITO["yellow"],
-    "b": OKABE_ITO["green"], "t": OKABE_ITO["blue"], "nk": OKABE_ITO["sky"],
+    "stem_progenitor": INK, "erythroid_mk": OKABE_ITO["vermillion"], "granulocytic": OKABE_ITO["orange"],
+    "mono_dc": "#B8A900", "b_plasma": OKABE_ITO["green"], "t": OKABE_ITO["blue"], "nk_ilc": OKABE_ITO["sky"],
 }  # fmt: skip
+_SPARE = (OKABE_ITO["purple"], GREY, OKABE_ITO["yellow"], "#7F4F24", "#B5B5FF")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def method_colour(text: str) -> str:
 
 def is_null(endpoint: str) -> bool:
     """Whether an endpoint is a null of pseudotime, which is never scored as a method's merit."""
-    return "_null_" in endpoint
+    return endpoint.startswith("null_") or "_null_" in endpoint
 
 
 def endpoint_order(endpoints: list[str]) -> list[str]:
@@ -129,16 +131,15 @@ def endpoint_name(endpoint: str) -> str:
 
 
 def branch_colours(branches: list[str]) -> dict[str, str]:
-    """Colours of branches: fixed for the hematopoietic ones, the rest of the palette for others."""
-    spare = [OKABE_ITO["purple"], GREY, "#7F4F24", "#B5B5FF", OKABE_ITO["black"]]
-    colours, used = {}, 0
-    for branch in sorted(set(branches)):
-        name = re.sub(r"[^a-z]", " ", branch.lower()).split()
-        hit = next((c for k, c in _BRANCHES.items() if any(w == k or (len(k) > 2 and w.startswith(k)) for w in name)), None)
-        if hit is None or hit in colours.values():
-            hit, used = spare[used % len(spare)], used + 1
-        colours[branch] = hit
-    return colours
+    """Colours of branches: fixed for those of the shipped ontology, spare colours by name for others."""
+    others = sorted(set(branches) - set(_BRANCHES))
+    spare = {name: _SPARE[index % len(_SPARE)] for index, name in enumerate(others)}
+    return {name: _BRANCHES.get(name) or spare[name] for name in sorted(set(branches))}
+
+
+def text_width(text: str) -> float:
+    """Width of `text` in mm at the smallest type, a little generous, for margins that no engine lays out."""
+    return 1.45 * len(text)
 
 
 def number(value: float, digits: int = 2) -> str:

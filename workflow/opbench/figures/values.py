@@ -1,5 +1,7 @@
 """What several figures read from SCORES and SUMMARY: one value per donor, and why there is none."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from opbench.io.errors import InputError
@@ -11,46 +13,41 @@ def of_scope(table: pd.DataFrame, column: str, scope: str, figure: str) -> pd.Da
     """Rows of `scope`; an empty selection is an error, since the figure would be empty."""
     rows = table[table[column] == scope]
     if rows.empty:
-        known = sorted(table[column].unique())
-        raise InputError(f"figure {figure}: no row has {column} '{scope}'; the tables know {known}.")
+        known = ", ".join(sorted(table[column].unique())) or "none"
+        raise InputError(
+            f"figure {figure}: no row has {column} '{scope}' (the table knows: {known}); name one of these."
+        )
     return rows
 
 
-def labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """Replace `method` by the label of SUMMARY: `method`, or `method [budget]` where there is a budget."""
-    budget = table["budget"]
-    return table.assign(method=table["method"].where(budget == "", table["method"] + " [" + budget + "]"))
+def campaign_tables(tables: Mapping[str, pd.DataFrame], scope: str, figure: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """SUMMARY over all tested donors of campaign `scope`, by (endpoint, method), and its values by donor."""
+    summary = of_scope(tables["summary"], "campaign", scope, figure)
+    summary = summary[summary["subset"] == "all"].set_index(["endpoint", "method"])
+    scores = of_scope(tables["scores"], "campaign", scope, figure)
+    return summary, donor_values(scores, set(summary.index.get_level_values("method")))
 
 
-def donor_values(scores: pd.DataFrame) -> pd.DataFrame:
+def donor_values(scores: pd.DataFrame, labels: set[str]) -> pd.DataFrame:
     """One row per method label, endpoint and donor of one campaign.
 
-    `value` is the mean over the splits in which the donor is tested, then over draws and seeds, of the rows whose
-    status is `ok`; where there is none it is NaN and `status` and `reason` are those of the first other row.
+    `labels` are SUMMARY's: `method`, or `method [budget]` where the run has several budgets. `value` is the mean
+    over draws and seeds within a split, then over the splits in which the donor is tested, of the rows whose status
+    is `ok`; where there is none it is NaN and `status` is the first other one.
     """
-    rows = labelled(scores)
-    ok = rows[rows["status"] == "ok"]
-    per_draw = ok.groupby([*KEYS, "draw", "seed"], sort=False)["value"].mean()
-    value = per_draw.groupby(level=KEYS).mean()
-    first = rows.sort_values([*KEYS, "split", "draw"], kind="stable").groupby(KEYS)
-    table = first[["protocol", "condition", "leaking", "status", "reason"]].first()
-    table["value"] = value.reindex(table.index)
-    scored = table["value"].notna()
-    # A donor that failed in one split and was scored in another counts as scored.
-    table.loc[scored, ["status", "reason"]] = ["ok", ""]
-    bad = rows[rows["status"] != "ok"].groupby(KEYS)[["status", "reason"]].first()
-    lost = table.index[~scored].intersection(bad.index)
-    table.loc[lost, ["status", "reason"]] = bad.loc[lost]
-    return table.reset_index()
+    full = scores["method"] + " [" + scores["budget"] + "]"
+    rows = scores.assign(method=scores["method"].where(scores["method"].isin(labels), full))
+    ok = (rows["status"] == "ok") & rows["value"].notna()
+    in_split = rows[ok].groupby([*KEYS, "split"])["value"].mean()
+    facts = rows.groupby(KEYS)[["protocol", "condition", "leaking"]].first()
+    facts["value"] = in_split.groupby(level=KEYS).mean()
+    facts["status"] = rows[rows["status"] != "ok"].groupby(KEYS)["status"].first()
+    facts["status"] = facts["status"].mask(facts["value"].notna(), "ok").fillna("no value")
+    return facts.reset_index()
 
 
 def why_not(status: pd.Series) -> str:
-    """The most frequent status among rows without a value, in print."""
+    """The most frequent status among donors without a value, in print."""
     bad = status[status != "ok"]
-    return "no value" if bad.empty else bad.value_counts().sort_index().idxmax().replace("_", " ")
-
-
-def whole(summary: pd.DataFrame, scope: str) -> pd.DataFrame:
-    """SUMMARY over all tested donors of a campaign, indexed by (endpoint, method)."""
-    rows = summary[(summary["campaign"] == scope) & (summary["subset"] == "all")]
-    return rows.set_index(["endpoint", "method"])
+    name = "no value" if bad.empty else str(bad.value_counts().sort_index().idxmax())
+    return {"cap": "epoch cap", "oom": "out of memory"}.get(name, name.replace("_", " "))

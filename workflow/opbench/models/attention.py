@@ -68,9 +68,7 @@ def accumulate_attention(
     """
     known = np.array([gene in vocab for gene in genes])
     if not known.any():
-        raise InputError(
-            f"gene list: the model knows none of the {len(genes)} genes; check that they are symbols."
-        )
+        raise InputError(f"gene list: the model knows none of the {len(genes)} genes; check that they are symbols.")
     if not known.all():
         log.info("%d of %d genes are unknown to the model and are no tokens", (~known).sum(), len(genes))
         log1p = log1p.multiply(known).tocsr()
@@ -98,9 +96,7 @@ def _add_batch(model: ScGPT, batch: Batch, sums: Tensor, n_genes: int) -> None:
     columns = torch.as_tensor(batch.columns, dtype=torch.int64, device=model.device)
     # Only gene positions take part: `<cls>` and padding have column -1.
     kept = [torch.nonzero(row >= 0).squeeze(1) for row in columns]
-    targets = [
-        (row[k, None] * n_genes + row[None, k]).flatten() for row, k in zip(columns, kept, strict=True)
-    ]
+    targets = [(row[k, None] * n_genes + row[None, k]).flatten() for row, k in zip(columns, kept, strict=True)]
 
     def add(layer: int, attention: Tensor) -> None:
         for cell, (k, target) in enumerate(zip(kept, targets, strict=True)):

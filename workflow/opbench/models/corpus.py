@@ -72,9 +72,7 @@ def known_corpus(corpus_h5ad: str | Path, vocab: Mapping[str, int]) -> tuple[Cor
 
 def is_validation(cell_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
     """A fixed tenth of the cells, by a hash of the cell id alone: never trained on, in whatever corpus."""
-    return np.array(
-        [derive_seed("validation", cell) % VALIDATION_SHARE == 0 for cell in cell_ids], dtype=bool
-    )
+    return np.array([derive_seed("validation", cell) % VALIDATION_SHARE == 0 for cell in cell_ids], dtype=bool)
 
 
 def _columns(matrix: csr_matrix, held: list[str], wanted: list[str]) -> csr_matrix:

@@ -136,9 +136,7 @@ def plan_batches(lengths: NDArray, order: NDArray, batch_tokens: int) -> list[ND
     order = order[lengths[order] > 0]
     start = 0
     for stop in range(1, len(order) + 1):
-        full = (
-            stop == len(order) or (stop + 1 - start) * lengths[order[start : stop + 1]].max() > batch_tokens
-        )
+        full = stop == len(order) or (stop + 1 - start) * lengths[order[start : stop + 1]].max() > batch_tokens
         if full:
             plan.append(order[start:stop])
             start = stop

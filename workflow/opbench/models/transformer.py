@@ -17,6 +17,10 @@ from opbench.models.checkpoint import UNUSED, Checkpoint
 #: The value encoder clamps its input here, as the released code does.
 MAX_VALUE = 512.0
 
+#: Fresh residual branches start this small: a post-norm stack otherwise forgets which gene a token is.
+RESIDUAL_SCALE = 0.1
+RESIDUAL_OUTPUTS = ("out_proj.weight", "linear2.weight")
+
 AttentionSink = Callable[[int, Tensor], None]
 
 
@@ -170,9 +174,7 @@ class ScGPT(nn.Module):
         return torch.bmm(self.mvc_decoder.W(query), cell_embedding.unsqueeze(2)).squeeze(2)
 
     @staticmethod
-    def cell_embedding(
-        hidden: Tensor, how: Literal["cls", "mean"] = "cls", padding: Tensor | None = None
-    ) -> Tensor:
+    def cell_embedding(hidden: Tensor, how: Literal["cls", "mean"] = "cls", padding: Tensor | None = None) -> Tensor:
         """Cell embedding (B, d) before L2 normalisation: the first position, or the mean of unpadded ones."""
         if how == "cls":
             return hidden[:, 0]
@@ -192,6 +194,8 @@ class ScGPT(nn.Module):
                 parameter.uniform_(-0.1, 0.1, generator=generator)
             else:
                 nn.init.xavier_uniform_(parameter, generator=generator)
+                if name.endswith(RESIDUAL_OUTPUTS) and name.startswith("transformer_encoder"):
+                    parameter.mul_(RESIDUAL_SCALE)
         return self
 
 

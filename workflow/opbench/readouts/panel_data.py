@@ -53,7 +53,9 @@ class PanelData:
         )
 
 
-def open_panel(path: str, ontology: str, endpoints: Endpoints, campaign: Campaign, features: list[str]) -> PanelData:
+def open_panel(
+    path: str, ontology: str | Path, endpoints: Endpoints, campaign: Campaign, features: list[str]
+) -> PanelData:
     """Open a panel for a campaign; cells of datasets that the campaign does not name are left out.
 
     features: `.npy` files named after their operators, row for row the whole panel's.

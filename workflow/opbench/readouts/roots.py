@@ -1,5 +1,7 @@
 """Stage: the root cell of every test donor, by a score learned on training donors (decision 12)."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
@@ -11,7 +13,9 @@ from opbench.readouts.panel_data import open_panel
 from opbench.splits.views import rows, split_views
 
 
-def find_roots(panel: str, splits: str, ontology: str, endpoints: Endpoints, campaign: Campaign, output: str) -> None:
+def find_roots(
+    panel: str, splits: str, ontology: str | Path, endpoints: Endpoints, campaign: Campaign, output: str
+) -> None:
     """Write one root per (split, test donor): the cell that looks most like the shallowest training label.
 
     The score is a balanced logistic regression of log1p expression, shallowest label against the rest,

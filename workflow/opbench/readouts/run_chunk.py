@@ -4,6 +4,7 @@ import logging
 import resource
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,10 @@ LATENT_TRAIN_CELLS = 2000
 
 @dataclass(frozen=True)
 class Job:
-    """What a run_method job is about: names of the run, campaign and method, and the chunk's number."""
+    """What a run_method job is about; `ontology` is the folder of the stage graph."""
 
     config: Config
+    ontology: Path
     campaign: str
     method: str
     chunk: int
@@ -52,7 +54,7 @@ def run_chunk(
 ) -> None:
     """Run `job.method` on its splits and write its three tables; a failure becomes typed rows."""
     config, campaign = job.config, job.config.campaigns[job.campaign]
-    data = open_panel(panel, config.ontology, config.endpoints, campaign, features)
+    data = open_panel(panel, job.ontology, config.endpoints, campaign, features)
     scorer = Scorer(data, campaign, config.endpoints, config.endpoints.nulls)
     table, root_table = read_table(splits, SPLITS), read_table(roots, ROOTS)
     method, plan = registry.load(job.method), make_plan(config, job.campaign)
@@ -81,7 +83,9 @@ class _Runner:
         self.records: list[dict] = []
         self.costs = {v: {"fits": 0, "wall_s": 0.0, "cpu_s": 0.0, "parameters": 0, "status": "ok"} for v in variants}
         self.latents: list[pd.DataFrame] = []
-        self.several = len({v.budget for v in variants}) > 1
+        # A label means the same in every campaign of the run, so budgets are counted over all of them.
+        every = [method.variants(make_plan(job.config, name)) for name in job.config.campaigns]
+        self.several = len({variant.budget for some in every for variant in some}) > 1
         self.display = [v for v in variants if v.draw <= 0]
 
     def split(self, view: SplitView, truth: SplitTruth, variant: Variant, why_not: str | None) -> None:

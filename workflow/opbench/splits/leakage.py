@@ -103,8 +103,8 @@ def audit_leakage(
 
     `splits` are tables of contract `SPLITS`, `obs` the cells by panel (index: cell names), `methods` rows
     (panel, campaign, split, method, protocol, leaking), `gene_corpus` by panel the cells that ranked its
-    genes. Cells are available cells: a head may use fewer. Donors and cells are identified by name alone,
-    across datasets too. Every number is counted afresh from tables and cells. Raises `InputError` when a
+    genes. Cells are available cells: a head may use fewer. Donors are identified by name alone, across
+    datasets too. Every number is counted afresh from tables and cells. Raises `InputError` when a
     method was scored in a split that no table holds.
     """
     counted: dict[tuple[str, str, int], _Counts] = {}

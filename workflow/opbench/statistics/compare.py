@@ -9,11 +9,10 @@ import pandas as pd
 
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.io.labels import method_labels
-from opbench.io.tables import COMPARISONS, SCORES, read_table, write_table
+from opbench.io.tables import COMPARISONS, SCORED, SCORES, read_table, write_table
 from opbench.statistics.family import (
     BRACKETS,
     CAMPAIGN,
-    VALID,
     healthy_donors,
     is_null,
     verdict_endpoints,
@@ -101,7 +100,7 @@ def _campaign(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics
     barred |= set(scores.loc[scores["protocol"].isin(BRACKETS), "label"])
     verdict, healthy = verdict_endpoints(endpoints), healthy_donors(scores, statistics)
     parts = []
-    for endpoint, part in scores[scores["status"] == VALID].groupby("endpoint", sort=True):
+    for endpoint, part in scores[scores["status"].isin(SCORED)].groupby("endpoint", sort=True):
         if is_null(str(endpoint)):
             continue
         cube = _cube(part)

@@ -6,8 +6,6 @@ from opbench.config.benchmark import Endpoints, Statistics
 
 #: A campaign of a run.
 CAMPAIGN = ["run", "panel", "campaign"]
-#: Status of the values that are averaged and paired.
-VALID = "ok"
 #: Protocols that bracket an endpoint and are no competitors.
 BRACKETS = ("oracle", "chance")
 

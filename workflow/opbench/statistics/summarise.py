@@ -7,8 +7,8 @@ import pandas as pd
 
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.io.labels import method_labels
-from opbench.io.tables import SCORES, SUMMARY, read_table, write_table
-from opbench.statistics.family import CAMPAIGN, VALID, healthy_donors, verdict_endpoints
+from opbench.io.tables import SCORED, SCORES, SUMMARY, read_table, write_table
+from opbench.statistics.family import CAMPAIGN, healthy_donors, verdict_endpoints
 from opbench.statistics.tests import bootstrap_means
 
 KEY = ["endpoint", "label"]
@@ -42,8 +42,8 @@ def _subset(scores: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
     """Summary of one campaign's rows, one line per (endpoint, label), whether or not any value is valid."""
     every = scores.groupby(KEY, sort=True)
     table = every.agg(method=("label", "first"), protocol=("protocol", "first"), leaking=("leaking", "any"))
-    table["n_not_ok"] = every["status"].agg(lambda status: (status != VALID).sum()).astype(int)
-    valid = scores[(scores["status"] == VALID) & scores["value"].notna()]
+    table["n_not_ok"] = every["status"].agg(lambda status: (~status.isin(SCORED)).sum()).astype(int)
+    valid = scores[scores["status"].isin(SCORED) & scores["value"].notna()]
     if valid.empty:
         return table.assign(
             n_donors=0, mean=np.nan, ci_low=np.nan, ci_high=np.nan, weighted_mean=np.nan, sd_draws=np.nan

@@ -29,7 +29,8 @@ def _ranks(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(values).all():
         raise ValueError("Signed-rank differences must be finite; drop unpaired donors first.")
     values = values[values != 0]
-    return values, np.rint(2 * stats.rankdata(np.abs(values))).astype(int)
+    _, place, count = np.unique(np.abs(values), return_inverse=True, return_counts=True)
+    return values, (2 * np.cumsum(count) - count + 1)[place]
 
 
 @lru_cache(maxsize=4096)

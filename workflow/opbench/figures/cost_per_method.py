@@ -1,0 +1,89 @@
+"""What every method costs: wall time, fits, parameters and memory."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from opbench.figures import canvas
+from opbench.figures.style import DOUBLE, MM, REAL, Label, method_colour, method_name, method_order
+from opbench.figures.values import of_scope
+
+_MARKERS = "osD^vP*X"
+#: Right edges of the columns of facts, in widths of the axes.
+COLUMNS = (1.14, 1.28, 1.56, 1.80)
+_TICKS = [0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 864000]
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def _short(value: float) -> str:
+    """A count with three significant digits and a decimal multiple."""
+    for size, unit in _UNITS:
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def _seconds(value: float, _: int) -> str:
+    """Ticks in the unit that a reader thinks in."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g} s"
+
+
+def _source(costs: pd.DataFrame) -> pd.DataFrame:
+    """Sums over chunks by method label, campaign and draw; memory and parameters are the largest."""
+    label = costs["method"].where(costs["budget"] == "", costs["method"] + " [" + costs["budget"] + "]")
+    keys = ["method", "campaign", "draw"]
+    table = costs.assign(method=label).groupby(keys, sort=True).agg(
+        chunks=("chunk", "nunique"), splits=("splits", "sum"), fits=("fits", "sum"), wall_s=("wall_s", "sum"),
+        cpu_s=("cpu_s", "sum"), peak_mb=("peak_mb", "max"), parameters=("parameters", "max"),
+        status=("status", lambda names: "ok" if (names == "ok").all() else next(n for n in names if n != "ok")),
+    )  # fmt: skip
+    return table.reset_index()
+
+
+def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
+    """A marker per campaign and draw, the row's total as a bar, and its facts at the right."""
+    colour = method_colour(mine["method"].iloc[0])
+    total, status = mine["wall_s"].sum(), sorted(set(mine["status"]) - {"ok"})
+    for _, row in mine.iterrows():
+        face = colour if row["status"] == "ok" else "white"
+        marker = _MARKERS[campaigns.index(row["campaign"]) % len(_MARKERS)]
+        ax.plot([max(row["wall_s"], 1e-3)], [y], marker=marker, ms=3.6, color=colour, mfc=face, mew=0.8, zorder=3)
+    ax.plot([max(total, 1e-3)] * 2, [y - 0.36, y + 0.36], color="black", lw=1.4, zorder=4)
+    facts = (
+        f"{mine['draw'].nunique()}", _short(mine["fits"].sum()), _short(mine["parameters"].max()), f"{mine['peak_mb'].max():,.0f}",
+    )  # fmt: skip
+    for x, text in zip(COLUMNS, facts, strict=True):
+        ax.text(x, y, text, transform=ax.get_yaxis_transform(), ha="right", va="center")
+    if status:
+        ax.text(COLUMNS[-1] + 0.05, y, ", ".join(name.replace("_", " ") for name in status), style="italic", va="center",
+                transform=ax.get_yaxis_transform())  # fmt: skip
+
+
+def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
+    """Wall time per method of run `scope`, log scale, with fits, parameters and peak memory (COSTS)."""
+    source = _source(of_scope(tables["costs"], "run", scope, "cost_per_method"))
+    methods, campaigns = method_order(list(source["method"])), sorted(source["campaign"].unique())
+    foot, height = 11, len(methods) * 4.6 + 18
+    figure = Figure(figsize=(DOUBLE, (height + foot) * MM))
+    ax = figure.add_axes((0.24, (foot + 9) / (height + foot), 0.36, (height - 16) / (height + foot)))
+    names = [method_name(m, Label.parse(m).name == "leaking_head") for m in methods]
+    canvas.method_axis(ax, names, [Label.parse(m).name == REAL for m in methods], labelled=True)
+    ax.set_xscale("log")
+    for y, method in enumerate(methods):
+        _row(ax, y, source[source["method"] == method], campaigns)
+    low, high = source["wall_s"].clip(lower=1e-3).min(), source.groupby("method")["wall_s"].sum().max()
+    ax.set_xlim(low / 1.6, max(high, 1e-3) * 1.6)
+    ax.set_xlabel("Wall time")
+    ax.xaxis.set_major_formatter(FuncFormatter(_seconds))
+    ax.xaxis.set_major_locator(FixedLocator(_TICKS))
+    ax.xaxis.set_minor_locator(NullLocator())
+    for x, text in zip(COLUMNS, ("draws", "fits", "parameters", "peak MB"), strict=True):
+        ax.text(x, -0.7, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", color="#666666")
+    handles = [canvas.key(_MARKERS[i % len(_MARKERS)], name) for i, name in enumerate(campaigns)]
+    handles.append(canvas.key("|", "sum over campaigns and draws", colour="black", size=7))
+    canvas.bottom_legend(figure, handles, 5)
+    return figure, source

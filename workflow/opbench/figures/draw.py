@@ -1,0 +1,62 @@
+"""Stage: draw one figure of one scope from result tables, as SVG, PNG and the table of what is drawn."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from opbench.figures.style import RC
+from opbench.io import tables as contracts
+from opbench.io.errors import InputError
+
+#: Figures and the tables that each reads; a table in the second list may be left out.
+FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cells_per_donor": (("panels", "splits"), ()),
+    "latent_view": (("latent",), ()),
+    "paired_donors": (("scores", "summary"), ()),
+    "method_endpoint_heatmap": (("scores", "summary"), ()),
+    "comparisons": (("comparisons",), ()),
+    "pseudotime_null": (("scores", "summary"), ("nulls",)),
+    "cost_per_method": (("costs",), ()),
+}
+
+
+def draw(name: str, tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
+    """Draw figure `name` of `scope` in the house style; return it with the table of exactly what is drawn."""
+    if name not in FIGURES:
+        raise InputError(f"figure '{name}' is none of {', '.join(FIGURES)}; name one of these.")
+    missing = [table for table in FIGURES[name][0] if table not in tables]
+    if missing:
+        raise InputError(f"figure {name}: table '{missing[0]}' was not given; add it to the figure's inputs.")
+    with rc_context(RC):
+        return import_module(f"opbench.figures.{name}").draw(tables, scope)
+
+
+def draw_figure(
+    name: str,
+    scope: str,
+    inputs: dict[str, list[str]] | dict[str, list[Path]],
+    output_svg: str | Path,
+    output_png: str | Path,
+    output_csv: str | Path,
+) -> None:
+    """Read `inputs` (paths by table name) under their contracts and write the three files of a figure.
+
+    The same tables give the same bytes: no dates, and identifiers in the SVG from a fixed salt.
+    Raises `InputError` when a table is missing, breaks its contract or knows nothing of `scope`.
+    """
+    required, optional = FIGURES.get(name, ((), ()))
+    read = {
+        table: contracts.read_tables(inputs[table], getattr(contracts, table.upper()))
+        for table in (*required, *optional)
+        if table in inputs
+    }
+    figure, source = draw(name, read, scope)
+    for path in (output_svg, output_png, output_csv):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with rc_context(RC):
+        figure.savefig(output_svg, format="svg", metadata={"Date": None, "Creator": "opbench"})
+        figure.savefig(output_png, format="png", metadata={"Software": "opbench"})
+    source.to_csv(output_csv, index=False, float_format="%.10g", lineterminator="\n")

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from opbench.figures.style import DOUBLE, INK, MM, SINGLE, method_colour
 
@@ -48,7 +49,7 @@ def method_axis(ax: Axes, names: Sequence[str], bold: Sequence[bool], labelled: 
     for tick, heavy in zip(ax.yaxis.get_major_ticks(len(names)), bold, strict=True):
         tick.label1.set_fontweight("bold" if heavy else "normal")
     ax.spines["left"].set_visible(False)
-    ax.locator_params(axis="x", nbins=4)
+    ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
 
 
 def spread(donors: Sequence[str], height: float = 0.46) -> dict[str, float]:
@@ -67,10 +68,11 @@ def donor_dots(
 
 
 def mean_bar(ax: Axes, mean: float, low: float, high: float, y: float) -> None:
-    """Donor mean as a black diamond with its bootstrap interval; no line when there is no interval."""
-    if low == low and high == high:
-        ax.plot([low, high], [y, y], color="white", lw=2.6, zorder=4, solid_capstyle="butt")
-        ax.plot([low, high], [y, y], color=INK, lw=1.2, zorder=5, solid_capstyle="butt")
+    """Donor mean as a black diamond with its bootstrap interval; nothing for one donor, which is its own mean."""
+    if low != low or high != high:
+        return
+    ax.plot([low, high], [y, y], color="white", lw=2.6, zorder=4, solid_capstyle="butt")
+    ax.plot([low, high], [y, y], color=INK, lw=1.2, zorder=5, solid_capstyle="butt")
     ax.plot([mean], [y], marker="D", ms=3.8, color=INK, mec="white", mew=0.6, zorder=6, linestyle="")
 
 

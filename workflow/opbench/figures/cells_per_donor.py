@@ -13,7 +13,7 @@ from opbench.figures.style import DOUBLE, INK, MM, PALE, SMALL, branch_colours, 
 from opbench.figures.values import of_scope
 
 CELL_H, CELL_W = 4.0, 7.6  # mm; a four-digit count at 7 pt needs 6.5 mm
-WIDTH, GAP, FOOT, TITLE = DOUBLE / MM, 5.0, 12.0, 16.0  # mm
+WIDTH, GAP, FOOT, TITLE = DOUBLE / MM, 5.0, 12.0, 19.0  # mm
 ANGLE = 50  # degrees, of the column names
 MARKS = {"tested": "●", "trains only": "○", "not used": "·"}
 
@@ -80,7 +80,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     overhang = max([text_width(name) for name in campaigns], default=0) * np.cos(np.radians(ANGLE))
     cell_w = min(CELL_W, (WIDTH - left - overhang - 2) / (widest + 0.9 * len(campaigns) + 1.7))
     heads = [
-        max(TITLE, 7 + max(map(text_width, labels.index)) * np.sin(np.radians(ANGLE)))
+        max(TITLE, 9.5 + max(map(text_width, labels.index)) * np.sin(np.radians(ANGLE)))
         for _, labels, _ in blocks.values()
     ]
     heights = [CELL_H * len(counts) for counts, _, _ in blocks.values()]

@@ -53,11 +53,16 @@ def oriented(comparisons: pd.DataFrame, scope: str) -> pd.DataFrame:
 
 
 def _reach(rows: pd.DataFrame) -> float:
-    """Half-width of the x axis: all competitors' intervals; the brackets are far off and drawn as arrows."""
+    """Half-width of the x axis: three typical rows wide, so that methods far off do not squeeze the close ones."""
     near = rows[~rows["base"].isin(REFERENCES)]
-    edges = (near if len(near) else rows)[["effect", "ci_low", "ci_high"]].abs().to_numpy()
-    widest = np.nanmax(edges) if np.isfinite(edges).any() else 0.1
-    return 1.12 * max(float(widest), 0.01)
+    edges = (near if len(near) else rows)[["effect", "ci_low", "ci_high"]].abs().max(axis=1)
+    return 1.12 * float(np.clip(edges.max(), 0.01, max(3 * edges.median(), 0.03)))
+
+
+def _tick(reach: float) -> float:
+    """The roundest value that still leaves room for its label."""
+    scale = 10.0 ** np.floor(np.log10(reach))
+    return float(max(t * scale for t in (0.5, 1, 2, 5) if t * scale <= 0.85 * reach))
 
 
 def _row(ax: Axes, y: float, row: pd.Series, marker: str, reach: float) -> None:
@@ -69,8 +74,14 @@ def _row(ax: Axes, y: float, row: pd.Series, marker: str, reach: float) -> None:
         ax.plot(
             [side * reach * 0.97], [y], marker=">" if side > 0 else "<", ms=3.6, color=colour, mfc=face, clip_on=False
         )
-        ax.text(side * reach * 0.87, y, number(row["effect"]) if side < 0 else "+" + number(row["effect"]),
-                ha="right" if side > 0 else "left", va="center", fontsize=SMALL)  # fmt: skip
+        half = (row["ci_high"] - row["ci_low"]) / 2
+        text = (
+            ("+" if side > 0 else "")
+            + number(row["effect"])
+            + (f" ±{number(half).lstrip('0')}" if half == half else "")
+        )
+        align = "right" if side > 0 else "left"
+        ax.text(side * reach * 0.87, y, text, ha=align, va="center", fontsize=SMALL)
         return
     if row["ci_low"] == row["ci_low"]:
         ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, lw=1.1, zorder=3, solid_capstyle="butt")
@@ -97,9 +108,9 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         return canvas.note_figure(f"Campaign {scope} compares the extracted head with no other method."), rows
     rows["base"] = rows["other"].map(lambda text: Label.parse(text).name)
     bases, reals = method_order(list(rows["base"])), method_order(list(rows["real"]))
-    shift = dict(zip(reals, np.linspace(-0.24, 0.24, len(reals)) if len(reals) > 1 else [0.0], strict=True))
+    shift = dict(zip(reals, np.linspace(-0.23, 0.23, len(reals)) if len(reals) > 1 else [0.0], strict=True))
     endpoints = endpoint_order(list(rows["endpoint"]))
-    figure, axes = canvas.endpoint_grid(len(endpoints), len(bases), 15, row=5.6 if len(reals) > 1 else canvas.ROW)
+    figure, axes = canvas.endpoint_grid(len(endpoints), len(bases), 15, row=5.0 if len(reals) > 1 else canvas.ROW)
     names = [method_name(base, base == "leaking_head") for base in bases]
     for index, (ax, endpoint) in enumerate(zip(axes, endpoints, strict=True)):
         here = rows[rows["endpoint"] == endpoint]
@@ -107,6 +118,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         reach, most = _reach(here), int(here["n"].max())
         ax.axvline(0, color=INK, lw=0.6, zorder=1)
         ax.set_xlim(-reach, reach)
+        tick = _tick(reach)
+        ax.set_xticks([-tick, 0, tick], labels=[f"−{tick:g}", "0", f"{tick:g}"])
         for y, base in enumerate(bases):
             mine = here[here["base"] == base]
             if mine.empty:
@@ -132,6 +145,6 @@ def _legend(figure: Figure, reals: list[str]) -> None:
         canvas.key("^", "filled: split-level q < 0.05", colour="#666666", size=3.4),
         canvas.key("^", "split and donor tests disagree", colour=_WARN, size=3.4),
         Line2D([], [], linestyle="", label="right of 0: the extracted head is better"),
-        canvas.key(">", "beyond the axis (mean given)", fill=False, size=3.6),
+        canvas.key(">", "beyond the axis (mean ± half its interval)", fill=False, size=3.6),
     ]
     canvas.bottom_legend(figure, handles, 3)

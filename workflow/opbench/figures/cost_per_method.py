@@ -34,7 +34,8 @@ def _seconds(value: float, _: int) -> str:
 
 def _source(costs: pd.DataFrame) -> pd.DataFrame:
     """Sums over chunks by method label, campaign and draw; memory and parameters are the largest."""
-    label = costs["method"].where(costs["budget"] == "", costs["method"] + " [" + costs["budget"] + "]")
+    several = costs.groupby("method")["budget"].transform("nunique") > 1
+    label = costs["method"].mask(several, costs["method"] + " [" + costs["budget"] + "]")
     keys = ["method", "campaign", "draw"]
     table = costs.assign(method=label).groupby(keys, sort=True).agg(
         chunks=("chunk", "nunique"), splits=("splits", "sum"), fits=("fits", "sum"), wall_s=("wall_s", "sum"),
@@ -53,14 +54,13 @@ def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
         marker = _MARKERS[campaigns.index(row["campaign"]) % len(_MARKERS)]
         ax.plot([max(row["wall_s"], 1e-3)], [y], marker=marker, ms=3.6, color=colour, mfc=face, mew=0.8, zorder=3)
     ax.plot([max(total, 1e-3)] * 2, [y - 0.36, y + 0.36], color="black", lw=1.4, zorder=4)
-    facts = (
-        f"{mine['draw'].nunique()}", _short(mine["fits"].sum()), _short(mine["parameters"].max()), f"{mine['peak_mb'].max():,.0f}",
-    )  # fmt: skip
+    counts = (mine["draw"].nunique(), mine["fits"].sum(), mine["parameters"].max())
+    facts = (*map(_short, counts), f"{mine['peak_mb'].max():,.0f}")
     for x, text in zip(COLUMNS, facts, strict=True):
         ax.text(x, y, text, transform=ax.get_yaxis_transform(), ha="right", va="center")
     if status:
-        ax.text(COLUMNS[-1] + 0.05, y, ", ".join(name.replace("_", " ") for name in status), style="italic", va="center",
-                transform=ax.get_yaxis_transform())  # fmt: skip
+        names = ", ".join(name.replace("_", " ") for name in status)
+        ax.text(COLUMNS[-1] + 0.05, y, names, style="italic", va="center", transform=ax.get_yaxis_transform())
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from opbench.figures.style import (
     DOUBLE,
@@ -65,9 +65,11 @@ def _cell(ax: Axes, x: float, y: int, row: pd.Series, most: int) -> None:
     scaled = row["scaled"]
     face = "white" if scaled != scaled else COLOURS(scaled)
     ax.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="white", lw=0.8))
-    mark = "†" if row["n_donors"] < most else ""
+    if row["n_donors"] < most:
+        corner = [(x + 0.76, y + 0.04), (x + 0.96, y + 0.04), (x + 0.96, y + 0.24)]
+        ax.add_patch(Polygon(corner, facecolor=INK, lw=0))
     half = (row["ci_high"] - row["ci_low"]) / 2
-    ax.text(x + 0.5, y + 0.29, number(row["mean"]) + mark, ha="center", va="center")
+    ax.text(x + 0.5, y + 0.29, number(row["mean"]).replace("−0.", "−."), ha="center", va="center")
     if half == half:
         ax.text(x + 0.5, y + 0.72, f"±{number(half).lstrip('0')}", ha="center", va="center")
 
@@ -86,12 +88,11 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         position[endpoint], x = x, x + 1
     room = DOUBLE / MM - LEFT - PROTOCOL - RIGHT
     cell_w = min(CELL_W, room / max(x, 1))
-    foot = FOOT + (4 * -(-sum(len(endpoint_name(e)) + 2 for e in empty) // 105) if empty else 0)
+    foot = FOOT + (3.6 * (_unscored(empty).count("\n") + 1) if empty else 0)
     total = HEAD + CELL_H * len(methods) + foot
     figure = Figure(figsize=(DOUBLE, total * MM))
-    ax = figure.add_axes((
-        (LEFT + PROTOCOL) / (DOUBLE / MM), foot / total, cell_w * max(x, 1) / (DOUBLE / MM), CELL_H * len(methods) / total,
-    ))  # fmt: skip
+    width, height = cell_w * max(x, 1) * MM / DOUBLE, CELL_H * len(methods) / total
+    ax = figure.add_axes(((LEFT + PROTOCOL) * MM / DOUBLE, foot / total, width, height))
     ax.set(xlim=(0, max(x, 1)), ylim=(len(methods), 0))
     ax.axis("off")
     by_cell = source.set_index(["endpoint", "method"])
@@ -105,8 +106,13 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             if (endpoint, method) in by_cell.index:
                 _cell(ax, left, y, by_cell.loc[endpoint, method], most)
     _row_names(ax, source, methods, cell_w)
-    _legend(figure, total, foot, empty)
+    _legend(figure, total, foot, empty, bool(source["scaled"].notna().any()))
     return figure, source.sort_values(["endpoint", "method"]).reset_index(drop=True)
+
+
+def _unscored(empty: list[str]) -> str:
+    """Endpoints without a column, named."""
+    return textwrap.fill("Not scored by any method: " + "; ".join(endpoint_name(e) for e in empty) + ".", 115)
 
 
 def _row_names(ax: Axes, source: pd.DataFrame, methods: list[str], cell_w: float) -> None:
@@ -120,19 +126,20 @@ def _row_names(ax: Axes, source: pd.DataFrame, methods: list[str], cell_w: float
         ax.text(-1.0 / cell_w, y + 0.5, facts.at[method, "protocol"], ha="right", va="center", color="#666666")
 
 
-def _legend(figure: Figure, total: float, foot: float, empty: list[str]) -> None:
+def _legend(figure: Figure, total: float, foot: float, empty: list[str], scaled: bool) -> None:
     width = DOUBLE / MM
-    bar = figure.add_axes((6 / width, (foot - 7) / total, 30 / width, 2.6 / total))
-    mappable = ScalarMappable(Normalize(0, 1), COLOURS)
-    figure.colorbar(mappable, cax=bar, orientation="horizontal", ticks=[0, 1])
-    bar.set_xticks([0, 1], labels=["chance", "oracle"])
-    bar.tick_params(length=0)
+    if scaled:
+        bar = figure.add_axes((6 / width, (foot - 7) / total, 30 / width, 2.6 / total))
+        mappable = ScalarMappable(Normalize(0, 1), COLOURS)
+        figure.colorbar(mappable, cax=bar, orientation="horizontal", ticks=[0, 1])
+        bar.set_xticks([0, 1], labels=["chance", "oracle"])
+        bar.tick_params(length=0)
+    shade = " Shade runs from chance to oracle." if scaled else " No shade: chance or oracle was not run."
     text = (
-        "Mean over donors, ± half the width of its bootstrap interval; colour between chance and oracle.\n"
-        "* descriptive, carries no verdict   † fewer donors than the column\n"
-        "Hatched: no value (n/a not applicable, fail failed, oom out of memory, cap epoch cap)"
+        f"Mean over donors, ± half the width of its bootstrap interval.{shade}\n"
+        "* descriptive, carries no verdict.   Dark corner: fewer donors than the column's n.\n"
+        "Hatched: no value (n/a: not applicable; fail: failed; oom: out of memory; cap: epoch cap)."
     )
     figure.text((LEFT + 6) / width, (foot - 3.5) / total, text, va="top", linespacing=1.5)
     if empty:
-        listed = textwrap.fill("Not scored by any method: " + "; ".join(endpoint_name(e) for e in empty) + ".", 125)
-        figure.text(2 / width, 1 / total, listed, va="bottom")
+        figure.text(2 / width, 1 / total, _unscored(empty), va="bottom", linespacing=1.4)

@@ -76,13 +76,10 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         n, verdict = here.loc[here["value"].notna(), "donor"].nunique(), bool(means["verdict"].any())
         _panel(ax, here, means, methods)
         ax.set_title(_title(endpoint, n, verdict))
-    handles = [
-        canvas.key("o", "donor", colour=GREY, size=3),
-        canvas.key("D", "mean over donors, bootstrap interval"),
-        Line2D([], [], color=GREY, ls=_LINES["oracle"], label="oracle mean"),
-        Line2D([], [], color=GREY, ls=_LINES["chance"], label="chance mean"),
-        Line2D([], [], linestyle="", label="* descriptive: carries no verdict"),
-    ]
+    handles = [canvas.key("o", "donor", colour=GREY, size=3), canvas.key("D", "mean over donors, bootstrap interval")]
+    known = set(leaking.index)
+    handles += [Line2D([], [], color=GREY, ls=ls, label=f"{name} mean") for name, ls in _LINES.items() if name in known]
+    handles.append(Line2D([], [], linestyle="", label="* descriptive: carries no verdict"))
     canvas.bottom_legend(figure, handles, 5)
     drawn = values[values["endpoint"].isin(endpoints)]
     extra = summary.loc[endpoints, ["verdict", "n_donors", "mean", "ci_low", "ci_high"]].reset_index()

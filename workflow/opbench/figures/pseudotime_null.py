@@ -44,8 +44,7 @@ def _rows(ax: Axes, table: pd.DataFrame, means: pd.DataFrame, methods: list[str]
         if cells == cells:
             ax.plot([cells, cells], [y - 0.4, y + 0.4], color=_CELLS, lw=1.2, zorder=2)
         above = mine["above_permuted_q95"].to_numpy()
-        leaking = bool(mine["leaking"].any())
-        canvas.donor_dots(ax, mine["value"], [y + offset[d] for d in mine["donor"]], method, leaking, above)
+        canvas.donor_dots(ax, mine["value"], [y + offset[d] for d in mine["donor"]], method, False, above)
         row = means.loc[method]
         canvas.mean_bar(ax, row["mean"], row["ci_low"], row["ci_high"], y)
         known = int(mine["pseudotime_null_permuted_q95"].notna().sum())
@@ -86,7 +85,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     ax.set_xlim(0, 1.03)
     ax.set_xlabel("|Spearman| of pseudotime and depth, by donor")
     ax.set_title(f"n = {n} donor{'s' * (n != 1)}")
-    ax.text(1.02, -0.62, "above", transform=ax.get_yaxis_transform(), va="bottom")
+    ax.text(1.02, -0.62, "donors\nabove", transform=ax.get_yaxis_transform(), va="bottom")
     mean_null = _mean_null(ax, tables, scope)
     _legend(figure, mean_null == mean_null)
     extra = means[["mean", "ci_low", "ci_high"]].reset_index()

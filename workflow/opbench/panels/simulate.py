@@ -49,6 +49,7 @@ class Effects:
     branch_genes: float = 0.06
     modules: int = 15  # latent gene modules with an activity of their own in each cell
     module: float = 1.3  # of a gene's response to its module
+    burst: float = 0.3  # shape of the gamma that activities follow: few modules are on in a cell
     donor: float = 0.4  # of a gene in a donor
     library: float = 0.45  # between cells
     depth: float = 800.0  # median counts of a cell
@@ -84,7 +85,7 @@ def draw_cohort(
     rng = keyed_rng("simulation", simulation.seed, "modules")
     module = rng.integers(effects.modules, size=simulation.genes)
     response = np.zeros((effects.modules, simulation.genes))
-    response[module, np.arange(simulation.genes)] = effects.module * rng.normal(size=simulation.genes)
+    response[module, np.arange(simulation.genes)] = effects.module * rng.random(simulation.genes)
     donors = [(f"D{i + 1:02d}", "evaluation", simulation.cells_per_donor) for i in range(simulation.donors)]
     donors += [
         (f"C{i + 1:02d}", "corpus", simulation.corpus_cells_per_donor) for i in range(simulation.corpus_donors)
@@ -98,7 +99,7 @@ def draw_cohort(
             part = stage[start : start + BLOCK]
             back = effects.jitter * rng.random(len(part))[:, None]
             log_rate = (1 - back) * programs[part] + back * programs[parents[part]] + shift
-            log_rate += rng.normal(size=(len(part), effects.modules)) @ response
+            log_rate += rng.gamma(effects.burst, size=(len(part), effects.modules)) @ response
             matrices.append(_draw_counts(log_rate, effects, rng))
         condition = "healthy" if position < min(HEALTHY, simulation.donors) else "disease"
         tables.append(

@@ -1,0 +1,166 @@
+"""The whole path on a tiny simulated cohort: tables, figures, report, golden numbers, and what re-runs."""
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from opbench.io import tables as t
+
+GOLDEN = Path(__file__).with_name("golden_summary.tsv")
+#: Chaotic training amplifies the last bits of a BLAS, so heads get room; the rest is nearly exact.
+TOLERANCE = {"extracted_head": 0.12, "gaussian_head": 0.12, "leaking_head": 0.12}
+CONTRACTS = {
+    "scores": t.SCORES, "comparisons": t.COMPARISONS, "costs": t.COSTS, "splits": t.SPLITS,
+    "leakage": t.LEAKAGE, "panels": t.PANELS, "summary": t.SUMMARY, "nulls": t.NULLS,
+}  # fmt: skip
+
+
+def read(run, name: str) -> pd.DataFrame:
+    return t.read_table(run.results / "tables" / f"{name}.parquet", CONTRACTS[name])
+
+
+def rules_to_run(done) -> set[str]:
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(re.findall(r"^(?:local)?rule (\w+):|^Job \d+: (\w+)", done.stdout, re.M)) and set(
+        re.findall(r"^(\w+) +\d+$", done.stdout, re.M)
+    ) - {"total", "all", "default"}
+
+
+def test_every_table_keeps_its_contract_and_has_a_tsv(run):
+    for name in CONTRACTS:
+        assert len(read(run, name)), name
+        assert (run.results / "tables" / f"{name}.tsv").stat().st_size > 0
+
+
+def test_every_method_has_a_row_for_every_split_and_donor(run):
+    scores = read(run, "scores")
+    donors = read(run, "splits").query("role == 'test'")
+    for campaign, part in donors.groupby("campaign"):
+        wanted = set(zip(part["split"], part["donor"], strict=True))
+        for method, rows in scores[scores["campaign"] == campaign].groupby("method"):
+            assert set(zip(rows["split"], rows["donor"], strict=True)) == wanted, (campaign, method)
+
+
+def test_a_failing_method_is_typed_rows_and_the_run_goes_on(run):
+    broken = read(run, "scores").query("method == 'broken'")
+    assert set(broken["status"]) == {"failed"}
+    assert set(broken["reason"]) == {"ValueError: planted failure"}
+    assert broken["value"].isna().all()
+
+
+def test_oracle_and_chance_bracket_every_endpoint(run):
+    means = read(run, "summary").query("subset == 'all' and campaign == 'lodo'")
+    means = means.pivot_table(index="endpoint", columns="method", values="mean")
+    shown = means[~means.index.str.contains("null")].drop(columns=["broken"], errors="ignore")
+    assert len(shown) >= 10
+    assert (shown["oracle"] > 0.999).all()
+    assert (shown.drop(columns="oracle").max(axis=1) < shown["oracle"]).all()
+    for endpoint in ("branch_balanced_accuracy", "stage_balanced_accuracy"):
+        assert shown.loc[endpoint, "chance"] < shown.loc[endpoint, "pca10"] - 0.1
+
+
+def test_donors_never_leak_except_where_it_says_so(run):
+    leakage = read(run, "leakage")
+    honest = leakage[~leakage["leaking"]]
+    assert (honest["shared_donors"] == 0).all()
+    assert (honest["shared_cells"] == 0).all()
+    assert set(leakage.loc[leakage["leaking"], "method"]) == {"leaking_head"}
+    assert set(read(run, "scores").query("leaking")["protocol"]) == {"leaking"}
+
+
+def test_golden_numbers(run):
+    found = read(run, "summary").query("subset == 'all' and not endpoint.str.contains('null')")
+    keys = ["campaign", "endpoint", "method"]
+    found = found[[*keys, "n_donors", "mean"]].query("method != 'broken'").sort_values(keys)
+    golden = pd.read_csv(GOLDEN, sep="\t")
+    both = golden.merge(found, on=keys, suffixes=("_golden", ""), how="outer", indicator=True)
+    assert (both["_merge"] == "both").all(), both[both["_merge"] != "both"]
+    assert (both["n_donors"] == both["n_donors_golden"]).all()
+    room = both["method"].str.split(" ").str[0].map(TOLERANCE).fillna(0.03)
+    off = both[(both["mean"] - both["mean_golden"]).abs() > room]
+    assert off.empty, off.to_string()
+
+
+def test_figures_have_pictures_and_sources(run):
+    pictures = sorted((run.results / "figures").glob("*.png"))
+    assert len(pictures) >= 10
+    for picture in pictures:
+        assert picture.stat().st_size > 5000
+        assert picture.with_suffix(".svg").stat().st_size > 1000
+        assert len(pd.read_csv(picture.with_suffix(".csv")))
+
+
+def test_report_holds_landing_page_and_figures(run):
+    with zipfile.ZipFile(run.results / "report.zip") as archive:
+        text = "".join(archive.read(n).decode(errors="ignore") for n in archive.namelist() if not n.endswith(".png"))
+    assert "nano-tiny" in text
+    assert "paired_donors" in text
+
+
+def test_provenance_says_what_made_the_run(run):
+    record = json.loads((run.results / "provenance.json").read_text())
+    assert record["run"] == "tiny"
+    assert len(record["model"]["digest"]) == 64
+    assert record["seeds"]["datasets.cohort.simulate.seed"] == 2
+    assert "scores.parquet" in record["tables"]
+
+
+def test_running_again_or_touching_files_runs_nothing(run):
+    for path in run.folder.glob("workflow/**/*.py"):
+        path.touch()
+    done = run.snakemake("--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edited", "runs", "spares"),
+    [
+        ("statistics/compare.py", {"compare_methods", "draw_figure"}, {"run_method", "summarise_scores"}),
+        ("adaptors/losses.py", {"run_method", "collect_scores"}, {"pretrain_nano", "draw_splits"}),
+        ("figures/cost_per_method.py", {"draw_figure"}, {"collect_costs", "write_landing"}),
+    ],
+)
+def test_an_edit_re_runs_what_uses_the_module_and_no_other(run, edited, runs, spares):
+    path = run.folder / "workflow/opbench" / edited
+    before = path.read_text()
+    path.write_text(before + "\n# edited\n")
+    try:
+        planned = rules_to_run(run.snakemake("--dry-run"))
+    finally:
+        path.write_text(before)
+    assert runs <= planned
+    assert not spares & planned
+
+
+def test_editing_a_method_re_runs_its_jobs_only(run):
+    path = run.folder / "workflow/opbench/methods/plugins/pca10.py"
+    before = path.read_text()
+    path.write_text(before + "\n# edited\n")
+    try:
+        done = run.snakemake("--dry-run")
+    finally:
+        path.write_text(before)
+    methods = set(re.findall(r"(?:lodo|grouped): (\w+), chunk", done.stdout))
+    assert methods == {"pca10"}
+
+
+def test_from_scratch_the_tables_are_identical(run, tmp_path):
+    """Everything but the clock: the same inputs give the same bits."""
+    shutil.copytree(run.results / "tables", tmp_path / "first")
+    done = run.snakemake("tables", "--forceall", "--quiet", "all")
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in set(CONTRACTS) - {"costs"}:
+        first = t.read_table(tmp_path / "first" / f"{name}.parquet", CONTRACTS[name])
+        pd.testing.assert_frame_equal(read(run, name), first, check_exact=True)
+
+
+def test_default_target_of_the_configured_file_needs_its_data(run):
+    done = run.snakemake("--dry-run", config=str(run.folder / "config/marrow.yaml"))
+    assert done.returncode != 0
+    assert "set OPBENCH_DATA to the folder" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

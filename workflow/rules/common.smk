@@ -176,7 +176,7 @@ FIGURES = {
     "paired_donors": (("scores", "summary"), "campaign"),
     "method_endpoint_heatmap": (("scores", "summary"), "campaign"),
     "comparisons": (("comparisons",), "campaign"),
-    "pseudotime_null": (("scores", "nulls"), "pseudotime"),
+    "pseudotime_null": (("scores", "summary", "nulls"), "pseudotime"),
     "cost_per_method": (("costs",), "run"),
 }
 

@@ -1,158 +1,233 @@
 """Figures: their source tables are what the result tables say, and nothing is dropped in silence."""
 
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from opbench.config.benchmark import Endpoints, Statistics
+from figure_tables import scope_of, world, write_world
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 from opbench.figures import style
 from opbench.figures.draw import FIGURES, draw, draw_figure
 from opbench.figures.values import donor_values
 from opbench.io import tables as contracts
 from opbench.io.errors import InputError
-from opbench.io.seeds import keyed_rng
-from opbench.statistics.compare import compare_methods
-from opbench.statistics.summarise import summarise_scores
-
-LABELS = {
-    "HSC": ("stem_progenitor", 0.0), "Prog": ("stem_progenitor", 1.5), "GMP": ("stem_progenitor", 3.0),
-    "ProMono": ("mono_dc", 4.0), "Mono": ("mono_dc", 5.5), "cDC": ("mono_dc", 5.0), "pDC": ("mono_dc", 5.0),
-    "earlyEry": ("erythroid_mk", 4.0), "lateEry": ("erythroid_mk", 5.0), "ProB": ("b_plasma", 3.0),
-    "B": ("b_plasma", 5.5), "Plasma": ("b_plasma", 7.0), "T": ("t", 6.0), "CTL": ("t", 7.0), "NK": ("nk_ilc", 4.0),
-}  # fmt: skip
-BLOOD = {"CD4 T cells": ("t", 6.0), "CD14+ Monocytes": ("mono_dc", 5.0), "FCGR3A+ Monocytes": ("mono_dc", 5.0),
-         "Dendritic cells": ("mono_dc", 5.0), "Megakaryocytes": ("erythroid_mk", 5.0), "NK cells": ("nk_ilc", 4.0)}  # fmt: skip
-#: method -> (protocol, budgets, draws, quality)
-METHODS = {
-    "extracted_head": ("inductive", ("fixed", "plateau"), (-1,), 0.62),
-    "gaussian_head": ("inductive", ("fixed", "plateau"), (0, 1), 0.60),
-    "leaking_head": ("leaking", ("fixed", "plateau"), (-1,), 0.70),
-    "raw_log1p": ("inductive", ("",), (-1,), 0.66), "pca10": ("inductive", ("",), (-1,), 0.58),
-    "svd10": ("transductive", ("",), (-1,), 0.57), "random_projection": ("inductive", ("",), (-1,), 0.35),
-    "oracle": ("oracle", ("",), (-1,), 1.0), "chance": ("chance", ("",), (-1,), 0.0),
-}  # fmt: skip
-BINARY = ("t_vs_ctl", "gmp_vs_mono", "hscprog_vs_gmp", "mono_vs_dc")
-ENDPOINTS = (
-    "branch_balanced_accuracy", "branch_macro_f1", "stage_balanced_accuracy", "stage_macro_f1",
-    *(f"{name}_{what}" for name in BINARY for what in ("auroc", "balanced_accuracy")), "cd4_vs_cd8_auroc",
-    "pseudotime_spearman", "pseudotime_spearman_abs", "pseudotime_within_lineage", "depth_ridge_spearman",
-    *(f"pseudotime_null_{k}" for k in ("permuted_mean", "permuted_q95", "random_mean", "random_q95", "cells_mean", "cells_q95")),
-)  # fmt: skip
-NULL_MEANS = {"permuted_mean": 0.28, "permuted_q95": 0.52, "random_mean": 0.29, "random_q95": 0.55, "cells_mean": 0.03, "cells_q95": 0.06}
-SETTINGS = Endpoints(binary={name: {"positive": {}, "negative": {}} for name in BINARY})
-FEW = {"gmp_vs_mono": 9, "t_vs_ctl": 11, "hscprog_vs_gmp": 10, "mono_vs_dc": 6}
 
 
-def donor_names(n: int) -> list[str]:
-    return [f"BM{i + 1}" for i in range(min(4, n))] + [f"AML{i}A" for i in range(328, 328 + max(0, n - 4))]
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return world()
 
 
-def one_value(endpoint: str, method: str, donor: int, draw_: int, split: int) -> tuple[float, str]:
-    """A score that depends on its keys alone, and its status."""
-    quality = METHODS[method][3]
-    rng = keyed_rng("test", endpoint, method, donor, draw_, split)
-    shift = 0.08 * keyed_rng("donor", endpoint, donor).standard_normal()
-    task = endpoint.rsplit("_", 1)[0].removesuffix("_balanced")
-    if method == "random_projection":
-        return np.nan, "failed"
-    if endpoint == "cd4_vs_cd8_auroc" or donor >= FEW.get(task, 99) or (method == "svd10" and donor > 11):
-        return np.nan, "not_applicable"
-    if endpoint.startswith(("pseudotime", "depth")) and method in ("oracle", "chance"):
-        return (1.0, "ok") if method == "oracle" and "null" not in endpoint else (np.nan, "not_applicable")
-    for kind, mean in NULL_MEANS.items():
-        if endpoint.endswith(f"null_{kind}"):
-            return mean + 0.03 * rng.standard_normal(), "ok"
-    floor = 0.5 if "auroc" in endpoint or task in BINARY else 0.14
-    noise = 0.0 if method == "oracle" else shift + 0.03 * rng.standard_normal()
-    value = floor + (1 - floor) * quality + noise
-    return (abs(value - 0.25) if "pseudotime" in endpoint else min(value, 1.0)), "ok"
+def test_donor_values_are_donor_means_of_valid_rows(tables):
+    scores = tables["scores"][tables["scores"]["campaign"] == "grouped"]
+    values = donor_values(scores, set(tables["summary"]["method"])).set_index(["method", "endpoint", "donor"])
+    key = ("gaussian_head [plateau]", "branch_macro_f1", "BM2")
+    rows = scores[(scores["method"] == "gaussian_head") & (scores["budget"] == "plateau") & (scores["donor"] == "BM2")]
+    rows = rows[rows["endpoint"] == "branch_macro_f1"]
+    assert len(rows) == 6  # three splits test the donor, with two draws each
+    assert values.at[key, "value"] == pytest.approx(rows["value"].mean())
+    # The summary's mean is the mean of the dots, so that the diamond belongs to them.
+    mean = values.loc[key[:2], "value"].mean()
+    row = tables["summary"].query(
+        "campaign == 'grouped' and subset == 'all' and method == @key[0] and endpoint == @key[1]"
+    )
+    assert mean == pytest.approx(row["mean"].item())
 
 
-def make_scores(campaign: str, n_donors: int, group: int = 1) -> pd.DataFrame:
-    donors, rows = donor_names(n_donors), []
-    for split in range(n_donors):
-        for donor in {(split + k) % n_donors for k in range(group)}:
-            for method, (protocol, budgets, draws, _) in METHODS.items():
-                for budget in budgets:
-                    for draw_ in draws:
-                        for endpoint in ENDPOINTS:
-                            value, status = one_value(endpoint, method, donor, (draw_, budget), split)  # type: ignore[arg-type]
-                            rows.append((campaign, split, donors[donor], method, protocol, draw_, budget, endpoint, value, status,
-                                         "healthy" if donor < 4 else "AML", protocol == "leaking"))  # fmt: skip
-    names = ["campaign", "split", "donor", "method", "protocol", "draw", "budget", "endpoint", "value", "status", "condition", "leaking"]
-    frame = pd.DataFrame(rows, columns=names)
-    return frame.assign(run="demo", panel="marrow", model="nano", operator="", arm="", width=10, seed=0, n=50,
-                        reason="", pretraining_overlap=False)[contracts.SCORES.names]  # fmt: skip
+def test_one_bad_split_does_not_lose_a_donor_and_capped_values_do_not_count(tables):
+    scores = (
+        tables["scores"].query("campaign == 'grouped' and method == 'pca10' and endpoint == 'branch_macro_f1'").copy()
+    )
+    bm1 = scores.index[scores["donor"] == "BM1"]
+    scores.loc[bm1[0], ["status", "value"]] = ["failed", np.nan]
+    scores.loc[bm1[1], "status"] = "cap"
+    scores.loc[scores["donor"] == "BM2", "status"] = "cap"
+    values = donor_values(scores, {"pca10"}).set_index("donor")
+    assert values.at["BM1", "value"] == pytest.approx(scores.at[bm1[2], "value"])
+    assert values.at["BM1", "status"] == "ok"
+    assert np.isnan(values.at["BM2", "value"])
+    assert values.at["BM2", "status"] == "cap"
 
 
-def make_panels() -> pd.DataFrame:
-    rows = []
-    for dataset, labels, donors in (("vangalen", LABELS, donor_names(21)), ("kang", BLOOD, [str(100 + k) for k in range(8)])):
-        for index, donor in enumerate(donors):
-            for label, (branch, depth) in labels.items():
-                n = int(keyed_rng("cells", donor, label).lognormal(2.2, 1.6)) * int(keyed_rng(donor, label).random() > 0.2)
-                if n:
-                    condition = "normal" if dataset == "kang" else ("healthy" if index < 4 else "AML_D0")
-                    rows.append(("demo", "marrow", dataset, donor, condition, "bone marrow", label, label, branch, depth, n))
-    return pd.DataFrame(rows, columns=contracts.PANELS.names)
+def test_failed_method_stays_in_every_score_figure(tables):
+    for name in ("paired_donors", "method_endpoint_heatmap", "pseudotime_null"):
+        figure, source = draw(name, tables, "lodo")
+        assert "failed" in set(source.loc[source["method"] == "random_projection", "status"])
+        texts = [text.get_text() for ax in figure.axes for text in (*ax.texts, *ax.get_yticklabels())]
+        assert "Random projection" in texts
+        assert {"failed", "fail"} & set(texts)
 
 
-def make_splits(campaign: str, n_donors: int) -> pd.DataFrame:
-    donors = donor_names(n_donors)
-    rows = [("demo", "marrow", campaign, "leave_one_donor_out", split, split, "test" if d == split else "train", "vangalen",
-             donor, "AML", 100, False) for split in range(n_donors - 2) for d, donor in enumerate(donors)]  # fmt: skip
-    return pd.DataFrame(rows, columns=contracts.SPLITS.names)
+def test_paired_source_holds_every_drawn_donor(tables):
+    figure, source = draw("paired_donors", tables, "lodo")
+    assert not source["endpoint"].map(style.is_null).any()
+    assert "cd4_vs_cd8_auroc" not in set(source["endpoint"])  # no donor has it, so it has no panel
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
+    assert "mono vs dc *\nAUROC\nn = 6 donors" in titles
+    assert "Branch\nbalanced accuracy\nn = 14 donors" in titles
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "All-donor head [fixed] (leaking)" in labels
+    assert labels[:2] == ["Extracted head [fixed]", "Gaussian control [fixed]"]
 
 
-def make_latent() -> pd.DataFrame:
-    rows = []
-    for method in ("extracted_head [fixed]", "extracted_head [plateau]", "gaussian_head [fixed]", "pca10", "svd10"):
-        for index in range(900):
-            label = list(LABELS)[index % 15]
-            branch, depth = LABELS[label]
-            centre = keyed_rng("centre", method, label).standard_normal(3) * 3
-            x, y, z = centre + keyed_rng(method, index).standard_normal(3)
-            donor = donor_names(14)[index % 14]
-            rows.append(("marrow", "lodo", 0, method, f"c{index}", "test" if donor == "BM3" else "train", donor, "AML", label,
-                         branch, depth, x, y, z))  # fmt: skip
-    return pd.DataFrame(rows, columns=contracts.LATENT.names)
+def test_an_endpoint_of_oracle_and_chance_alone_gets_no_panel_but_a_failed_one_does(tables):
+    scores = tables["scores"].copy()
+    brackets = scores["protocol"].isin(["oracle", "chance"])
+    scores.loc[~brackets & (scores["endpoint"] == "t_vs_ctl_auroc"), ["status", "value"]] = ["not_applicable", np.nan]
+    scores.loc[~brackets & (scores["endpoint"] == "stage_macro_f1"), ["status", "value"]] = ["failed", np.nan]
+    _, source = draw("paired_donors", {**tables, "scores": scores}, "lodo")
+    assert "t_vs_ctl_auroc" not in set(source["endpoint"])
+    assert set(source.query("endpoint == 'stage_macro_f1' and method == 'pca10'")["status"]) == {"failed"}
 
 
-def make_costs() -> pd.DataFrame:
-    rows = []
-    for campaign, scale in (("lodo", 1.0), ("grouped", 0.6)):
-        for rank, (method, (_, budgets, draws, _)) in enumerate(METHODS.items()):
-            for budget in budgets:
-                for draw_ in draws:
-                    for chunk in range(2):
-                        failed = method == "random_projection"
-                        wall = scale * {"fixed": 40, "plateau": 300, "": 5 / (rank + 1)}[budget]
-                        rows.append(("demo", "marrow", campaign, method, budget, draw_, chunk, 7, 0 if failed else 7, wall, wall,
-                                     400.0 + 50 * rank, 0 if budget == "" else 24170, "failed" if failed else "ok"))  # fmt: skip
-    return pd.DataFrame(rows, columns=contracts.COSTS.names)
+def test_heatmap_scales_between_chance_and_oracle(tables):
+    _, source = draw("method_endpoint_heatmap", tables, "lodo")
+    cells = source.set_index(["endpoint", "method"])
+    mean = cells["mean"]
+    low, high = mean["branch_macro_f1", "chance"], mean["branch_macro_f1", "oracle"]
+    expected = (mean["branch_macro_f1", "pca10"] - low) / (high - low)
+    assert cells.at[("branch_macro_f1", "pca10"), "scaled"] == pytest.approx(expected)
+    assert np.isnan(cells.at[("pseudotime_spearman", "pca10"), "scaled"])  # chance has no pseudotime here
+    assert cells.at[("mono_vs_dc_auroc", "pca10"), "n_donors"] == 6
 
 
-@lru_cache(maxsize=4)
-def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
-    """Tables of a run with a leave-one-donor-out and a grouped campaign, or of one donor."""
-    parts = [make_scores("lodo", n_donors)] + ([make_scores("grouped", n_donors, 3)] if n_donors > 3 else [])
-    scores = pd.concat(parts, ignore_index=True)
-    inference = Statistics(bootstraps=200)
-    nulls = pd.DataFrame([("demo", "marrow", "lodo", "random_value_per_cell_type", 500, n_donors, 0.29, 0.41)], columns=contracts.NULLS.names)
-    return {
-        "scores": scores, "summary": summarise_scores(scores, SETTINGS, inference),
-        "comparisons": compare_methods(scores, SETTINGS, inference), "costs": make_costs(), "latent": make_latent(),
-        "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]), "nulls": nulls,
-    }  # fmt: skip
+def test_comparisons_are_extracted_head_minus_other_whatever_the_stored_order(tables):
+    _, source = draw("comparisons", tables, "grouped")
+    stored = tables["comparisons"].query(
+        "campaign == 'grouped' and family == 'verdict' and endpoint == 'branch_macro_f1'"
+    )
+    one = source[(source["endpoint"] == "branch_macro_f1") & (source["real"] == "extracted_head [fixed]")].set_index(
+        "other"
+    )
+    forward = stored.query("method_a == 'extracted_head [fixed]' and method_b == 'pca10'").iloc[0]
+    assert one.at["pca10", "effect"] == forward["effect"]
+    reverse = stored.assign(method_a=stored["method_b"], method_b=stored["method_a"], effect=-stored["effect"],
+                            ci_low=-stored["ci_high"], ci_high=-stored["ci_low"])  # fmt: skip
+    rest = tables["comparisons"].drop(stored.index)
+    _, again = draw("comparisons", {"comparisons": pd.concat([rest, reverse])}, "grouped")
+    columns = ["endpoint", "real", "other", "n", "effect", "ci_low", "ci_high", "q", "split_q"]
+    pd.testing.assert_frame_equal(again[columns], source[columns])
+    split = tables["comparisons"].query(
+        "campaign == 'grouped' and unit == 'split' and endpoint == 'branch_macro_f1' "
+        "and method_a == 'extracted_head [fixed]' and method_b == 'pca10'")  # fmt: skip
+    assert one.at["pca10", "split_q"] == split["q"].item()
+    assert "gaussian_head [plateau]" not in one.index  # budgets are never mixed
+    assert set(source["endpoint"]) == set(
+        tables["comparisons"].query("campaign == 'grouped' and family == 'verdict'")["endpoint"]
+    )
 
 
-def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[Path]]:
-    for name, table in tables.items():
-        contracts.write_table(table, folder / f"{name}.parquet", getattr(contracts, name.upper()))
-    return {name: [folder / f"{name}.parquet"] for name in tables}
+def test_pseudotime_counts_donors_above_their_own_null(tables):
+    _, source = draw("pseudotime_null", tables, "lodo")
+    scores = tables["scores"].query("campaign == 'lodo' and method == 'raw_log1p'")
+    wide = scores.pivot(index="donor", columns="endpoint", values="value")
+    above = wide["pseudotime_spearman_abs"] > wide["pseudotime_null_permuted_q95"]
+    mine = source[source["method"] == "raw_log1p"].set_index("donor")
+    assert mine["above_permuted_q95"].sum() == above.sum() > 0
+    assert (mine["null_of_mean_q95"] == 0.41).all()
 
 
-def scope_of(name: str) -> str:
-    return {"cells_per_donor": "marrow", "cost_per_method": "demo"}.get(name, "lodo")
+def test_costs_sum_over_chunks_and_keep_failures(tables):
+    _, source = draw("cost_per_method", tables, "demo")
+    row = source.query("method == 'gaussian_head [plateau]' and campaign == 'lodo' and draw == 1").iloc[0]
+    assert (row["wall_s"], row["fits"], row["chunks"]) == (600.0, 14, 2)
+    assert (source.loc[source["method"] == "random_projection", "status"] == "failed").all()
+    assert "pca10" in set(source["method"])  # one budget needs no brackets
+
+
+def test_cell_counts_and_roles(tables):
+    _, source = draw("cells_per_donor", tables, "marrow")
+    assert source["n_cells"].sum() == tables["panels"]["n_cells"].sum()
+    roles = source.groupby("donor")["role lodo"].first()
+    assert (roles["BM1"], roles["AML337A"], roles["AML344A"], roles["100"]) == (
+        "tested",
+        "trains only",
+        "not used",
+        "not used",
+    )
+    depths = source[source["dataset"] == "vangalen"].groupby("label", sort=False)["depth"].first()
+    assert depths.is_monotonic_increasing
+
+
+def test_latent_view_draws_one_of_each_kind_first(tables):
+    figure, source = draw("latent_view", tables, "lodo")
+    assert list(dict.fromkeys(source["method"])) == [
+        "extracted_head [fixed]",
+        "gaussian_head [fixed]",
+        "pca10",
+        "svd10",
+    ]
+    drawn = source.merge(tables["latent"], on=["method", "cell_id", "x", "y"])
+    assert len(drawn) == len(source) == 3600
+    assert any("1 tested donor," in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_donor_does_not_crash(name):
+    figure, source = draw(name, world(1), scope_of(name))
+    assert len(source)
+    FigureCanvasAgg(figure).draw()
+
+
+def test_empty_tables_become_a_figure_that_says_so(tables):
+    for name, table in (("comparisons", contracts.COMPARISONS), ("latent_view", contracts.LATENT)):
+        figure, source = draw(
+            name, {table_name: table.empty_table().to_pandas() for table_name in FIGURES[name][0]}, "lodo"
+        )
+        assert source.empty
+        assert "lodo" in figure.texts[0].get_text()
+
+
+def test_every_text_lies_inside_its_figure(tables):
+    for name in FIGURES:
+        figure, _ = draw(name, tables, scope_of(name))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        box, renderer = figure.bbox, canvas.get_renderer()
+        texts = [
+            t for ax in figure.axes if ax.get_visible() for t in (*ax.texts, ax.title, *ax.get_yticklabels())
+        ] + figure.texts
+        for text in (t for t in texts if t.get_text().strip() and t.get_visible()):
+            extent = text.get_window_extent(renderer)
+            assert extent.x0 >= -1, (name, text.get_text())
+            assert extent.x1 <= box.x1 + 1, (name, text.get_text())
+            assert extent.y0 >= -1, (name, text.get_text())
+            assert extent.y1 <= box.y1 + 1, (name, text.get_text())
+            assert text.get_fontsize() >= style.SMALL, (name, text.get_text())
+        assert figure.get_size_inches()[0] <= style.DOUBLE + 1e-9
+        assert figure.get_size_inches()[1] <= 247 * style.MM, name
+
+
+@pytest.mark.parametrize("name", ["method_endpoint_heatmap", "latent_view", "cost_per_method"])
+def test_same_tables_give_the_same_bytes(name, tables, tmp_path):
+    paths = write_world({key: tables[key] for key in (*FIGURES[name][0], *FIGURES[name][1])}, tmp_path)
+    outputs = [[tmp_path / f"{run}.{kind}" for kind in ("svg", "png", "csv")] for run in "ab"]
+    for files in outputs:
+        draw_figure(name, scope_of(name), paths, *files)
+    for first, second in zip(*outputs, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    assert pd.read_csv(outputs[0][2]).shape == draw(name, tables, scope_of(name))[1].shape
+
+
+def test_wrong_names_are_one_sentence(tables):
+    with pytest.raises(InputError, match=r"no row has campaign 'nowhere'.*grouped, lodo"):
+        draw("paired_donors", tables, "nowhere")
+    with pytest.raises(InputError, match="table 'summary' was not given"):
+        draw("paired_donors", {"scores": tables["scores"]}, "lodo")
+    with pytest.raises(InputError, match="'bars' is none of"):
+        draw("bars", tables, "lodo")
+
+
+def test_names_and_order():
+    labels = ["chance", "new_method", "gaussian_head [plateau]", "extracted_head [plateau]", "pca10",
+              "extracted_head [fixed]", "gaussian_head [fixed]", "leaking_head"]  # fmt: skip
+    assert style.method_order(labels) == [
+        "extracted_head [fixed]", "gaussian_head [fixed]", "extracted_head [plateau]",
+        "gaussian_head [plateau]", "pca10", "new_method", "leaking_head", "chance",
+    ]  # fmt: skip
+    assert (
+        style.endpoint_order(["depth_ridge_spearman", "t_vs_ctl_auroc", "pseudotime_spearman", "branch_macro_f1"])[1]
+        == "t_vs_ctl_auroc"
+    )
+    assert style.endpoint_name("t_vs_ctl_auroc") == "t vs ctl, AUROC"
+    assert (style.number(-0.123), style.number(-0.0001), style.number(np.nan)) == ("−0.12", "0.00", "–")

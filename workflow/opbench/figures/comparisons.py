@@ -75,11 +75,8 @@ def _row(ax: Axes, y: float, row: pd.Series, marker: str, reach: float) -> None:
             [side * reach * 0.97], [y], marker=">" if side > 0 else "<", ms=3.6, color=colour, mfc=face, clip_on=False
         )
         half = (row["ci_high"] - row["ci_low"]) / 2
-        text = (
-            ("+" if side > 0 else "")
-            + number(row["effect"])
-            + (f" ±{number(half).lstrip('0')}" if half == half else "")
-        )
+        sign = "+" if side > 0 else ""
+        text = f"{sign}{number(row['effect'])}" + (f" ±{number(half).lstrip('0')}" if half == half else "")
         align = "right" if side > 0 else "left"
         ax.text(side * reach * 0.87, y, text, ha=align, va="center", fontsize=SMALL)
         return

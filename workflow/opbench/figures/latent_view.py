@@ -141,7 +141,13 @@ def _keys(
     figure.legend(handles=shown, bbox_to_anchor=(x, tops[2]), ncols=columns, **place)
     lines = [f"and {len(tested) - 8} more tested"] if len(tested) > 8 else []
     lines += [f"pale: {others} training donor{'s' * (others != 1)},", "one tint each"] if others else []
-    figure.text(x + 2 / width, tops[2] - 20 / height, "\n".join(lines), va="top", linespacing=1.4)
+    figure.text(
+        x + 2 / width,
+        tops[2] - (3.7 * -(-len(shown) // columns) + 3) / height,
+        "\n".join(lines),
+        va="top",
+        linespacing=1.4,
+    )
     sizes = [
         canvas.key("o", "tested cell", colour="#888888", size=3),
         canvas.key("o", "training cell", colour="#BBBBBB", size=1.6),

@@ -28,6 +28,12 @@ def _title(endpoint: str, n: int, verdict: bool) -> str:
     return f"{name}{'' if verdict else ' *'}\n{what or ' '}\nn = {n} donor{'s' * (n != 1)}"
 
 
+def _drawable(values: pd.DataFrame) -> list[str]:
+    """Endpoints with a panel: all but those that do not apply (a subtype of another dataset) and have no value."""
+    status = values[~values["protocol"].isin(REFERENCES)].groupby("endpoint")["status"].agg(set)
+    return endpoint_order([e for e, found in status.items() if "ok" in found or "not_applicable" not in found])
+
+
 def _panel(ax: Axes, values: pd.DataFrame, summary: pd.DataFrame, methods: list[str]) -> None:
     """Donor dots joined by donor, means with intervals, and the bracketing methods as vertical lines."""
     donors = sorted(values["donor"].unique())
@@ -60,9 +66,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     """Small multiples by endpoint of campaign `scope`: donors' values, means and intervals (SCORES, SUMMARY)."""
     summary, values = campaign_tables(tables, scope, "paired_donors")
     values = values[~values["endpoint"].map(is_null)]
-    # An endpoint that no donor has (a subtype of another dataset) would be an empty panel.
-    found = values.groupby("endpoint")["value"].count()
-    endpoints = endpoint_order(list(found.index[found > 0]))
+    endpoints = _drawable(values)
     leaking = values.groupby("method")["leaking"].any()
     methods = [m for m in method_order(list(leaking.index)) if Label.parse(m).name not in REFERENCES]
     if not endpoints:
@@ -73,7 +77,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     for index, (ax, endpoint) in enumerate(zip(axes, endpoints, strict=True)):
         canvas.method_axis(ax, names, bold, labelled=index % 4 == 0)
         here, means = values[values["endpoint"] == endpoint], summary.loc[endpoint]
-        n, verdict = here.loc[here["value"].notna(), "donor"].nunique(), bool(means["verdict"].any())
+        scored = here.loc[here["value"].notna() & ~here["protocol"].isin(REFERENCES), "donor"]
+        n, verdict = scored.nunique(), bool(means["verdict"].any())
         _panel(ax, here, means, methods)
         ax.set_title(_title(endpoint, n, verdict))
     handles = [canvas.key("o", "donor", colour=GREY, size=3), canvas.key("D", "mean over donors, bootstrap interval")]

@@ -37,7 +37,7 @@ METHODS = {
     "pca10": ("PCA-10", OKABE_ITO["green"]),
     "svd10": ("SVD-10", OKABE_ITO["purple"]),
     "random_projection": ("Random projection", "#B8A900"),  # the palette's yellow, darkened to show on white
-    "leaking_head": ("Control head", OKABE_ITO["vermillion"]),
+    "leaking_head": ("All-donor head", OKABE_ITO["vermillion"]),
     "oracle": ("Oracle", GREY),
     "chance": ("Chance", GREY),
 }

@@ -18,7 +18,9 @@ from opbench.models.checkpoint import UNUSED, Checkpoint
 MAX_VALUE = 512.0
 
 #: Fresh residual branches start this small: a post-norm stack otherwise forgets which gene a token is.
-RESIDUAL_SCALE = 0.1
+RESIDUAL_SCALE = 0.5
+#: Highest of the released 51 bins.
+HIGHEST_BIN = 50.0
 RESIDUAL_OUTPUTS = ("out_proj.weight", "linear2.weight")
 
 AttentionSink = Callable[[int, Tensor], None]
@@ -183,7 +185,12 @@ class ScGPT(nn.Module):
 
     @torch.no_grad()
     def initialise(self, seed: int) -> "ScGPT":
-        """Draw fresh weights by `seed` and tensor name: Xavier matrices, U(-0.1, 0.1) embedding."""
+        """Draw fresh weights by `seed` and tensor name.
+
+        Matrices are Xavier uniform, the embedding U(-0.1, 0.1), biases 0 and norms 1, but for the value
+        encoder's first layer: without biases its LayerNorm would hide how large a value is, so that its
+        ReLUs start with their kinks spread over the bins.
+        """
         for name, parameter in self.named_parameters():
             generator = torch.Generator().manual_seed(derive_seed(seed, "initialise", name))
             if name == UNUSED or name.endswith("bias"):
@@ -196,6 +203,10 @@ class ScGPT(nn.Module):
                 nn.init.xavier_uniform_(parameter, generator=generator)
                 if name.endswith(RESIDUAL_OUTPUTS) and name.startswith("transformer_encoder"):
                     parameter.mul_(RESIDUAL_SCALE)
+        first = self.value_encoder.linear1
+        generator = torch.Generator().manual_seed(derive_seed(seed, "initialise", "kinks"))
+        kinks = HIGHEST_BIN * torch.rand(len(first.bias), generator=generator)
+        first.bias.copy_(-first.weight.squeeze(1) * kinks)
         return self
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 #: Fewest cells of a class in a donor for it to count, as for the endpoints.
 MIN_CELLS = 5
+import os; PEN=float(os.environ.get("PEN",20))
 
 
 def profile_panel(adata: "AnnData") -> dict[str, float]:
@@ -121,7 +122,7 @@ def masked_gain(values: np.ndarray, label: np.ndarray, donor: np.ndarray, folds:
             seen = binned[:, gene] > 0
             fit, score = seen & train, seen & ~train
             left = np.stack([binned[:, gene] - mean[:, gene] for mean in means], axis=1)
-            gram = parts[fit].T @ parts[fit] + 20.0 * np.eye(parts.shape[1])
+            gram = parts[fit].T @ parts[fit] + PEN * np.eye(parts.shape[1])
             predicted = parts[score] @ np.linalg.solve(gram, parts[fit].T @ left[fit])
             before += np.square(left[score]).sum(axis=0)
             after += np.square(left[score] - predicted).sum(axis=0)

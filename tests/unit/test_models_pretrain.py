@@ -22,7 +22,7 @@ from opbench.models.vocabulary import build_vocabulary, read_gene_list
 
 GENE_NAMES = [f"G{i}" for i in range(40)]
 RECIPE = Pretraining(
-    layers=3, heads=2, width=16, feedforward=16, epochs=10, batch_tokens=1500, learning_rate=1e-2, max_length=40
+    layers=3, heads=2, width=16, feedforward=16, epochs=10, batch_tokens=500, learning_rate=5e-3, max_length=41
 )
 
 

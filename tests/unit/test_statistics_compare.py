@@ -93,12 +93,11 @@ def test_too_few_donors_are_descriptive():
     assert found.loc[("m1", "m3"), "family"] == "descriptive"
 
 
-def test_values_without_status_ok_are_never_used():
+@pytest.mark.parametrize(("status", "used"), [("failed", False), ("not_applicable", False), ("cap", True)])
+def test_only_statuses_that_count_are_used(status, used):
     table = scores({"m1": {}, "m2": {}})
-    table.loc[0, ["status", "value"]] = ["cap", 1e6]
-    found = compared(table)
-    assert (found["n"] == 8).all()
-    assert (found["effect"].abs() < 1).all()
+    table.loc[0, ["status", "value"]] = [status, 1e6]
+    assert (compared(table)["effect"].abs() > 1).any() == used
 
 
 def test_draws_are_averaged_before_pairing():

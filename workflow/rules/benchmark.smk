@@ -14,15 +14,15 @@ rule draw_splits:
         splits=f"{RESULTS}/draw_splits/{{campaign}}.parquet",
     log:
         f"{LOGS}/draw_splits/{{campaign}}.log",
-    params:
-        source=source("draw_splits"),
-        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("draw_splits"),
+        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
     message:
         "Drawing the splits of {wildcards.campaign}"
     script:
@@ -38,15 +38,15 @@ rule find_roots:
         roots=f"{RESULTS}/find_roots/{{campaign}}.parquet",
     log:
         f"{LOGS}/find_roots/{{campaign}}.log",
-    params:
-        source=source("find_roots"),
-        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("find_roots"),
+        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
     message:
         "Finding root cells for {wildcards.campaign}"
     script:
@@ -66,8 +66,17 @@ rule run_method:
         latent=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.latent.parquet",
     log:
         f"{LOGS}/run_method/{{campaign}}/{{method}}/{{chunk}}.log",
+    retries: 1
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=method_memory,
+        runtime=240,
     params:
-        source=lambda wildcards: source("run_method", one_sentence(registry.find, wildcards.method)),
+        source=lambda wildcards: source(
+            "run_method", one_sentence(registry.find, wildcards.method)
+        ),
         campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
         run=settings(
             "run",
@@ -77,13 +86,6 @@ rule run_method:
             "operators.gaussian_draws",
             "operators.gaussian_arm",
         ),
-    threads: 1
-    retries: 1
-    resources:
-        mem_mb=method_memory,
-        runtime=240,
-    conda:
-        "../../envs/core.yaml"
     message:
         "{wildcards.campaign}: {wildcards.method}, chunk {wildcards.chunk}"
     script:

@@ -1,10 +1,10 @@
 # Helpers only, no rules. Needs `config`; leaves CONFIG (validated), RESULTS, LANDING and the functions below.
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import opbench.config
+from opbench.figures.catalog import FIGURES
 from opbench.io.errors import InputError
 from opbench.io.locate import locate
 from opbench.io.source_digest import PACKAGE, source_digest
@@ -85,7 +85,11 @@ def panel_cells(wildcards):
 
 def panel_datasets(panel):
     chosen = CONFIG.panels[panel]
-    extra = [chosen.genes.corpus] if chosen.genes.corpus not in (None, *chosen.datasets) else []
+    extra = (
+        [chosen.genes.corpus]
+        if chosen.genes.corpus not in (None, *chosen.datasets)
+        else []
+    )
     return [*chosen.datasets, *extra]
 
 
@@ -98,7 +102,11 @@ def checkpoint_file(name):
 
 def weights_file():
     tensors = checkpoint_file("model.safetensors")
-    return tensors if CONFIG.model.checkpoint and Path(tensors).is_file() else checkpoint_file("best_model.pt")
+    return (
+        tensors
+        if CONFIG.model.checkpoint and Path(tensors).is_file()
+        else checkpoint_file("best_model.pt")
+    )
 
 
 def known_vocabulary(wildcards):
@@ -117,11 +125,19 @@ def corpus_vocabulary():
 
 def operator_names():
     heads = [f"head-{head}" for head in CONFIG.operators.single_heads]
-    return ["drift", *heads, *(f"gaussian-{draw}" for draw in range(CONFIG.operators.gaussian_draws))]
+    return [
+        "drift",
+        *heads,
+        *(f"gaussian-{draw}" for draw in range(CONFIG.operators.gaussian_draws)),
+    ]
 
 
 def methods_of(campaign):
-    names = CONFIG.campaigns[campaign].methods or CONFIG.methods or list(registry.plugin_files())
+    names = (
+        CONFIG.campaigns[campaign].methods
+        or CONFIG.methods
+        or list(registry.plugin_files())
+    )
     for name in names:
         one_sentence(registry.find, name)
     return names
@@ -141,7 +157,9 @@ def method_features(wildcards):
 
 
 def method_memory(wildcards, attempt):
-    return attempt * one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000)
+    return attempt * one_sentence(registry.declared, wildcards.method).get(
+        "memory_mb", 2000
+    )
 
 
 def run_method_files(suffix):
@@ -158,7 +176,9 @@ def panel_of(wildcards):
 
 
 def splits_of_all(wildcards=None):
-    return [f"{RESULTS}/draw_splits/{campaign}.parquet" for campaign in CONFIG.campaigns]
+    return [
+        f"{RESULTS}/draw_splits/{campaign}.parquet" for campaign in CONFIG.campaigns
+    ]
 
 
 def panels_of_all(wildcards=None):
@@ -169,16 +189,8 @@ def table(name):
     return f"{RESULTS}/tables/{name}.parquet"
 
 
-# Tables that each figure reads, and what its scope is.
-FIGURES = {
-    "cells_per_donor": (("panels", "splits"), "panel"),
-    "latent_view": (("latent",), "campaign"),
-    "paired_donors": (("scores", "summary"), "campaign"),
-    "method_endpoint_heatmap": (("scores", "summary"), "campaign"),
-    "comparisons": (("comparisons",), "campaign"),
-    "pseudotime_null": (("scores", "summary", "nulls"), "pseudotime"),
-    "cost_per_method": (("costs",), "run"),
-}
+def table_text(name):
+    return f"{RESULTS}/tables/{name}.tsv"
 
 
 def figure_scopes(figure):
@@ -186,20 +198,25 @@ def figure_scopes(figure):
     return {
         "panel": list(CONFIG.panels),
         "campaign": list(campaigns),
-        "pseudotime": [name for name, campaign in campaigns.items() if campaign.pseudotime],
+        "pseudotime": [
+            name for name, campaign in campaigns.items() if campaign.pseudotime
+        ],
         "run": [CONFIG.run],
-    }[FIGURES[figure][1]]
+    }[FIGURES[figure][2]]
 
 
 def figure_files(suffix):
     return [
-        f"{RESULTS}/figures/{figure}.{scope}.{suffix}" for figure in FIGURES for scope in figure_scopes(figure)
+        f"{RESULTS}/figures/{figure}.{scope}.{suffix}"
+        for figure in FIGURES
+        for scope in figure_scopes(figure)
     ]
 
 
 def figure_inputs(wildcards):
-    files = {name: table(name) for name in FIGURES[wildcards.figure][0] if name != "latent"}
-    if "latent" in FIGURES[wildcards.figure][0]:
+    required, optional, _ = FIGURES[wildcards.figure]
+    files = {name: table(name) for name in (*required, *optional)}
+    if "latent" in files:
         files["latent"] = [
             f"{RESULTS}/run_method/{wildcards.scope}/{method}/0.latent.parquet"
             for method in methods_of(wildcards.scope)
@@ -218,7 +235,21 @@ def make_report(python):
         return
     if not target.is_file() or target.stat().st_mtime < landing.stat().st_mtime:
         # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.
-        command = [python, "-m", "snakemake", "--nolock", "--quiet", "all", "--report", str(target)]
-        command += ["--snakefile", str(workflow.main_snakefile), "--configfile", f"{RESULTS}/config.yaml"]
+        command = [
+            python,
+            "-m",
+            "snakemake",
+            "--nolock",
+            "--quiet",
+            "all",
+            "--report",
+            str(target),
+        ]
+        command += [
+            "--snakefile",
+            str(workflow.main_snakefile),
+            "--configfile",
+            f"{RESULTS}/config.yaml",
+        ]
         subprocess.run([*command, "--cores", "1"], check=True)
     print(f"Report: {target}   Tables: {RESULTS}/tables   Figures: {RESULTS}/figures")

@@ -13,15 +13,15 @@ rule simulate_cohort:
         cohort=f"{RESULTS}/simulate_cohort/{{dataset}}.h5ad",
     log:
         f"{LOGS}/simulate_cohort/{{dataset}}.log",
-    params:
-        source=source("simulate_cohort"),
-        simulation=lambda wildcards: settings(f"datasets.{wildcards.dataset}.simulate"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("simulate_cohort"),
+        simulation=lambda wildcards: settings(f"datasets.{wildcards.dataset}.simulate"),
     message:
         "Simulating the cohort {wildcards.dataset}"
     script:
@@ -33,15 +33,15 @@ rule fetch_dataset:
         file="resources/downloads/{file}",
     log:
         f"{LOGS}/fetch_dataset/{{file}}.log",
-    params:
-        source=source("fetch_dataset"),
-    threads: 1
     retries: 3
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
     resources:
         mem_mb=500,
         runtime=240,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("fetch_dataset"),
     message:
         "Downloading {wildcards.file}"
     script:
@@ -57,15 +57,15 @@ rule select_cells:
         cells=f"{RESULTS}/select_cells/{{dataset}}.parquet",
     log:
         f"{LOGS}/select_cells/{{dataset}}.log",
-    params:
-        source=source("select_cells"),
-        dataset=lambda wildcards: settings(f"datasets.{wildcards.dataset}"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("select_cells"),
+        dataset=lambda wildcards: settings(f"datasets.{wildcards.dataset}"),
     message:
         "Selecting cells of {wildcards.dataset}"
     script:
@@ -81,16 +81,16 @@ rule select_genes:
         genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
     log:
         f"{LOGS}/select_genes/{{panel}}.log",
-    params:
-        source=source("select_genes"),
-        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
-        names=lambda wildcards: panel_datasets(wildcards.panel),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 6 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("select_genes"),
+        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        names=lambda wildcards: panel_datasets(wildcards.panel),
     message:
         "Selecting genes of panel {wildcards.panel}"
     script:
@@ -106,16 +106,16 @@ rule build_panel:
         panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
     log:
         f"{LOGS}/build_panel/{{panel}}.log",
-    params:
-        source=source("build_panel"),
-        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
-        names=lambda wildcards: panel_datasets(wildcards.panel),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("build_panel"),
+        panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        names=lambda wildcards: panel_datasets(wildcards.panel),
     message:
         "Building panel {wildcards.panel}"
     script:
@@ -131,16 +131,16 @@ rule build_corpus:
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
     log:
         f"{LOGS}/build_corpus/corpus.log",
-    params:
-        source=source("build_corpus"),
-        dataset=settings(f"datasets.{CONFIG.model.corpus}"),
-        name=CONFIG.model.corpus,
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("build_corpus"),
+        dataset=settings(f"datasets.{CONFIG.model.corpus}"),
+        name=CONFIG.model.corpus,
     message:
         "Building the pre-training corpus"
     script:

@@ -20,17 +20,17 @@ rule draw_figure:
         csv=f"{RESULTS}/figures/{{figure}}.{{scope}}.csv",
     log:
         f"{LOGS}/draw_figure/{{figure}}.{{scope}}.log",
-    params:
-        source=lambda wildcards: source("draw_figure", figure_module(wildcards.figure)),
     wildcard_constraints:
         figure="[a-z_]+",
         scope="[A-Za-z0-9_-]+",
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=20,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=lambda wildcards: source("draw_figure", figure_module(wildcards.figure)),
     message:
         "Drawing {wildcards.figure} for {wildcards.scope}"
     script:

@@ -8,21 +8,24 @@ Leaves: pretrain_nano/ (only when no checkpoint is named) and describe_model/mod
 rule build_vocabulary:
     input:
         genes=[f"{RESULTS}/select_genes/{panel}.parquet" for panel in CONFIG.panels],
-        extra=[one_sentence(locate, name, True) for name in CONFIG.model.pretrain.extra_genes],
+        extra=[
+            one_sentence(locate, name, True)
+            for name in CONFIG.model.pretrain.extra_genes
+        ],
         universe=known_vocabulary,
     output:
         vocabulary=f"{RESULTS}/build_vocabulary/vocab.json",
     log:
         f"{LOGS}/build_vocabulary/vocabulary.log",
-    params:
-        source=source("build_vocabulary"),
-        max_genes=CONFIG.model.pretrain.max_genes,
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("build_vocabulary"),
+        max_genes=CONFIG.model.pretrain.max_genes,
     message:
         "Building the nano model's vocabulary"
     script:
@@ -45,15 +48,15 @@ rule pretrain_nano:
         f"{LOGS}/pretrain_nano/nano.log",
     benchmark:
         f"{BENCHMARKS}/pretrain_nano/nano.tsv"
-    params:
-        source=source("pretrain_nano"),
-        recipe=settings("model.pretrain"),
+    conda:
+        "../../envs/core.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("pretrain_nano"),
+        recipe=settings("model.pretrain"),
     message:
         "Pre-training the nano model by masked-value prediction"
     script:
@@ -70,16 +73,16 @@ rule describe_model:
         model=f"{RESULTS}/describe_model/model.json",
     log:
         f"{LOGS}/describe_model/model.log",
-    params:
-        source=source("describe_model"),
-        name=CONFIG.model.name,
-        seed=CONFIG.model.pretrain.seed,
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("describe_model"),
+        name=CONFIG.model.name,
+        seed=CONFIG.model.pretrain.seed,
     message:
         "Describing the model and measuring whether it learnt anything"
     script:

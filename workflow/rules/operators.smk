@@ -19,17 +19,20 @@ rule accumulate_attention:
         f"{LOGS}/accumulate_attention/{{panel}}.log",
     benchmark:
         f"{BENCHMARKS}/accumulate_attention/{{panel}}.tsv"
-    params:
-        source=source("accumulate_attention"),
-        operators=settings(
-            "operators.cells", "operators.convention", "operators.max_length", "operators.seed"
-        ),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
         runtime=240,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("accumulate_attention"),
+        operators=settings(
+            "operators.cells",
+            "operators.convention",
+            "operators.max_length",
+            "operators.seed",
+        ),
     message:
         "Summing attention over corpus cells for panel {wildcards.panel}"
     script:
@@ -43,15 +46,15 @@ rule export_operator:
         operator=f"{RESULTS}/export_operator/{{panel}}/{{operator}}.safetensors",
     log:
         f"{LOGS}/export_operator/{{panel}}/{{operator}}.log",
-    params:
-        source=source("export_operator"),
-        operators=settings("operators.seed", "operators.gaussian_arm"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (1000 + 3 * input.size_mb),
         runtime=30,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("export_operator"),
+        operators=settings("operators.seed", "operators.gaussian_arm"),
     message:
         "Exporting operator {wildcards.operator} for panel {wildcards.panel}"
     script:
@@ -66,14 +69,14 @@ rule project_cells:
         features=f"{RESULTS}/project_cells/{{panel}}/{{operator}}.npy",
     log:
         f"{LOGS}/project_cells/{{panel}}/{{operator}}.log",
-    params:
-        source=source("project_cells"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 4 * input.size_mb),
         runtime=60,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("project_cells"),
     message:
         "Projecting the cells of {wildcards.panel} through {wildcards.operator}"
     script:

@@ -10,16 +10,17 @@ rule collect_scores:
         scores=run_method_files("scores"),
     output:
         scores=table("scores"),
+        tsv=table_text("scores"),
     log:
         f"{LOGS}/collect_scores/scores.log",
-    params:
-        source=source("collect_scores"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("collect_scores"),
     message:
         "Collecting scores"
     script:
@@ -30,22 +31,23 @@ rule collect_costs:
     input:
         costs=run_method_files("costs"),
     output:
-        costs=report(
-            table("costs"),
+        costs=table("costs"),
+        tsv=report(
+            table_text("costs"),
             caption="../report/table_costs.rst",
             category="Tables",
             labels={"table": "costs"},
         ),
     log:
         f"{LOGS}/collect_costs/costs.log",
-    params:
-        source=source("collect_costs"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("collect_costs"),
     message:
         "Collecting costs"
     script:
@@ -57,16 +59,22 @@ rule collect_splits:
         splits=splits_of_all(),
     output:
         splits=table("splits"),
+        tsv=report(
+            table_text("splits"),
+            caption="../report/table_splits.rst",
+            category="Tables",
+            labels={"table": "splits"},
+        ),
     log:
         f"{LOGS}/collect_splits/splits.log",
-    params:
-        source=source("collect_splits"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("collect_splits"),
     message:
         "Collecting splits"
     script:
@@ -78,18 +86,24 @@ rule describe_panels:
         panels=panels_of_all(),
     output:
         panels=table("panels"),
+        tsv=report(
+            table_text("panels"),
+            caption="../report/table_panels.rst",
+            category="Tables",
+            labels={"table": "panels"},
+        ),
     log:
         f"{LOGS}/describe_panels/panels.log",
-    params:
-        source=source("describe_panels"),
-        run=CONFIG.run,
-        names=list(CONFIG.panels),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("describe_panels"),
+        run=CONFIG.run,
+        names=list(CONFIG.panels),
     message:
         "Counting cells per donor and label"
     script:
@@ -102,18 +116,24 @@ rule score_nulls:
         splits=splits_of_all(),
     output:
         nulls=table("nulls"),
+        tsv=report(
+            table_text("nulls"),
+            caption="../report/table_nulls.rst",
+            category="Tables",
+            labels={"table": "nulls"},
+        ),
     log:
         f"{LOGS}/score_nulls/nulls.log",
-    params:
-        source=source("score_nulls"),
-        names=list(CONFIG.panels),
-        nulls=settings("run", "endpoints.nulls", "campaigns"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("score_nulls"),
+        names=list(CONFIG.panels),
+        nulls=settings("run", "endpoints.nulls", "campaigns"),
     message:
         "Drawing the null of the mean pseudotime correlation"
     script:
@@ -128,19 +148,27 @@ rule audit_leakage:
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
     output:
         leakage=table("leakage"),
+        tsv=report(
+            table_text("leakage"),
+            caption="../report/table_leakage.rst",
+            category="Tables",
+            labels={"table": "leakage"},
+        ),
     log:
         f"{LOGS}/audit_leakage/leakage.log",
-    params:
-        source=source("audit_leakage"),
-        run=CONFIG.run,
-        names=list(CONFIG.panels),
-        ranked=[name for name, panel in CONFIG.panels.items() if panel.genes.kind == "hvg"],
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("audit_leakage"),
+        run=CONFIG.run,
+        names=list(CONFIG.panels),
+        ranked=[
+            name for name, panel in CONFIG.panels.items() if panel.genes.kind == "hvg"
+        ],
     message:
         "Auditing leakage"
     script:
@@ -152,17 +180,23 @@ rule compare_methods:
         scores=table("scores"),
     output:
         comparisons=table("comparisons"),
+        tsv=report(
+            table_text("comparisons"),
+            caption="../report/table_comparisons.rst",
+            category="Tables",
+            labels={"table": "comparisons"},
+        ),
     log:
         f"{LOGS}/compare_methods/comparisons.log",
-    params:
-        source=source("compare_methods"),
-        inference=settings("endpoints", "statistics"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("compare_methods"),
+        inference=settings("endpoints", "statistics"),
     message:
         "Comparing methods with donors as the unit"
     script:
@@ -174,17 +208,23 @@ rule summarise_scores:
         scores=table("scores"),
     output:
         summary=table("summary"),
+        tsv=report(
+            table_text("summary"),
+            caption="../report/table_summary.rst",
+            category="Tables",
+            labels={"table": "summary"},
+        ),
     log:
         f"{LOGS}/summarise_scores/summary.log",
-    params:
-        source=source("summarise_scores"),
-        inference=settings("endpoints", "statistics"),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("summarise_scores"),
+        inference=settings("endpoints", "statistics"),
     message:
         "Summarising scores over donors"
     script:
@@ -195,7 +235,16 @@ rule write_provenance:
     input:
         tables=[
             table(name)
-            for name in ("scores", "comparisons", "summary", "costs", "splits", "leakage", "panels", "nulls")
+            for name in (
+                "scores",
+                "comparisons",
+                "summary",
+                "costs",
+                "splits",
+                "leakage",
+                "panels",
+                "nulls",
+            )
         ],
         model=f"{RESULTS}/describe_model/model.json",
         data=[dataset_file(name) for name in CONFIG.datasets],
@@ -204,15 +253,15 @@ rule write_provenance:
         config=f"{RESULTS}/config.yaml",
     log:
         f"{LOGS}/write_provenance/provenance.log",
-    params:
-        source=source("write_provenance"),
-        config=CONFIG.model_dump(),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("write_provenance"),
+        config=CONFIG.model_dump(),
     message:
         "Writing provenance"
     script:
@@ -231,15 +280,15 @@ rule write_landing:
         landing=f"{RESULTS}/write_landing/landing.rst",
     log:
         f"{LOGS}/write_landing/landing.log",
-    params:
-        source=source("write_landing"),
-        config=CONFIG.model_dump(),
+    conda:
+        "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../envs/core.yaml"
+    params:
+        source=source("write_landing"),
+        config=CONFIG.model_dump(),
     message:
         "Writing the report's landing page"
     script:

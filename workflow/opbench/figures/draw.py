@@ -7,20 +7,10 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from opbench.figures.catalog import FIGURES
 from opbench.figures.style import RC
 from opbench.io import tables as contracts
 from opbench.io.errors import InputError
-
-#: Figures and the tables that each reads; a table in the second list may be left out.
-FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "cells_per_donor": (("panels", "splits"), ()),
-    "latent_view": (("latent",), ()),
-    "paired_donors": (("scores", "summary"), ()),
-    "method_endpoint_heatmap": (("scores", "summary"), ()),
-    "comparisons": (("comparisons",), ()),
-    "pseudotime_null": (("scores", "summary"), ("nulls",)),
-    "cost_per_method": (("costs",), ()),
-}
 
 
 def draw(name: str, tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
@@ -47,7 +37,7 @@ def draw_figure(
     The same tables give the same bytes: no dates, and identifiers in the SVG from a fixed salt.
     Raises `InputError` when a table is missing, breaks its contract or knows nothing of `scope`.
     """
-    required, optional = FIGURES.get(name, ((), ()))
+    required, optional, _ = FIGURES.get(name, ((), (), ""))
     read = {
         table: contracts.read_tables(inputs[table], getattr(contracts, table.upper()))
         for table in (*required, *optional)

@@ -33,7 +33,7 @@ ANGLE = 60  # degrees, of the column names
 #: The light part of a sequential map, so that dark numbers stay readable in every cell.
 COLOURS = LinearSegmentedColormap.from_list("light_blues", colormaps["Blues"](np.linspace(0.04, 0.62, 64)))
 GAP = 0.35  # of a cell, before the supervised endpoints
-SHORT = {"failed": "fail", "not applicable": "n/a", "not_applicable": "n/a", "epoch cap": "cap", "out of memory": "oom",
+SHORT = {"failed": "fail", "not applicable": "n/a", "not_applicable": "n/a", "out of memory": "oom",
          "no value": "none"}  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def _legend(figure: Figure, total: float, foot: float, empty: list[str], scaled:
     text = (
         f"Mean over donors, ± half the width of its bootstrap interval.{shade}\n"
         "* descriptive, carries no verdict.   Dark corner: fewer donors than the column's n.\n"
-        "Hatched: no value (n/a: not applicable; fail: failed; oom: out of memory; cap: epoch cap)."
+        "Hatched: no value (n/a: not applicable; fail: failed; oom: out of memory)."
     )
     figure.text((LEFT + 6) / width, (foot - 3.5) / total, text, va="top", linespacing=1.5)
     if empty:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from opbench.io.errors import InputError
+from opbench.io.tables import SCORED
 
 KEYS = ["method", "endpoint", "donor"]
 
@@ -33,15 +34,15 @@ def donor_values(scores: pd.DataFrame, labels: set[str]) -> pd.DataFrame:
 
     `labels` are SUMMARY's: `method`, or `method [budget]` where the run has several budgets. `value` is the mean
     over draws and seeds within a split, then over the splits in which the donor is tested, of the rows whose status
-    is `ok`; where there is none it is NaN and `status` is the first other one.
+    counts; where there is none it is NaN and `status` is the first other one.
     """
     full = scores["method"] + " [" + scores["budget"] + "]"
     rows = scores.assign(method=scores["method"].where(scores["method"].isin(labels), full))
-    ok = (rows["status"] == "ok") & rows["value"].notna()
+    ok = rows["status"].isin(SCORED) & rows["value"].notna()
     in_split = rows[ok].groupby([*KEYS, "split"])["value"].mean()
     facts = rows.groupby(KEYS)[["protocol", "condition", "leaking"]].first()
     facts["value"] = in_split.groupby(level=KEYS).mean()
-    facts["status"] = rows[rows["status"] != "ok"].groupby(KEYS)["status"].first()
+    facts["status"] = rows[~rows["status"].isin(SCORED)].groupby(KEYS)["status"].first()
     facts["status"] = facts["status"].mask(facts["value"].notna(), "ok").fillna("no value")
     return facts.reset_index()
 
@@ -50,4 +51,4 @@ def why_not(status: pd.Series) -> str:
     """The most frequent status among donors without a value, in print."""
     bad = status[status != "ok"]
     name = "no value" if bad.empty else str(bad.value_counts().sort_index().idxmax())
-    return {"cap": "epoch cap", "oom": "out of memory"}.get(name, name.replace("_", " "))
+    return {"oom": "out of memory"}.get(name, name.replace("_", " "))

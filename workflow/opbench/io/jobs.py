@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opbench.io.errors import InputError
+from opbench.io.locate import HOME
+
+
+def share_package() -> None:
+    """Put the folder of this package on the import path of the jobs that this process starts."""
+    paths = [str(HOME / "workflow"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(os.pathsep.join(paths).split(os.pathsep)))
 
 
 @contextmanager

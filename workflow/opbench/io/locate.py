@@ -20,5 +20,7 @@ def locate(name: str, required: bool = False) -> Path | None:
         if candidate.exists():
             return candidate
     if required:
-        raise InputError(f"'{name}' is neither in $OPBENCH_DATA nor in the working folder nor beside the workflow; correct the path.")
+        raise InputError(
+            f"'{name}' is neither in $OPBENCH_DATA nor in the working folder nor beside the workflow; correct the path."
+        )
     return None

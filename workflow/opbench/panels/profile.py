@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 #: Fewest cells of a class in a donor for it to count, as for the endpoints.
 MIN_CELLS = 5
-import os; PEN=float(os.environ.get("PEN",20))
+import os
+
+PEN = float(os.environ.get("PEN", 20))
 
 
 def profile_panel(adata: "AnnData") -> dict[str, float]:

@@ -87,9 +87,7 @@ def draw_cohort(
     response = np.zeros((effects.modules, simulation.genes))
     response[module, np.arange(simulation.genes)] = effects.module * rng.random(simulation.genes)
     donors = [(f"D{i + 1:02d}", "evaluation", simulation.cells_per_donor) for i in range(simulation.donors)]
-    donors += [
-        (f"C{i + 1:02d}", "corpus", simulation.corpus_cells_per_donor) for i in range(simulation.corpus_donors)
-    ]
+    donors += [(f"C{i + 1:02d}", "corpus", simulation.corpus_cells_per_donor) for i in range(simulation.corpus_donors)]
     matrices, tables = [], []
     for position, (donor, role, n_cells) in enumerate(donors):
         rng = keyed_rng("simulation", simulation.seed, "donor", donor)
@@ -111,9 +109,7 @@ def draw_cohort(
     return csr_matrix(vstack(matrices, format="csr")), pd.concat(tables).rename_axis("cell")
 
 
-def stage_programs(
-    simulation: Simulation, ontology: Ontology, effects: Effects
-) -> tuple[np.ndarray, np.ndarray]:
+def stage_programs(simulation: Simulation, ontology: Ontology, effects: Effects) -> tuple[np.ndarray, np.ndarray]:
     """Return (S, genes) log-expression of stages and (S,) their parents.
 
     A stage's program is its parent's plus a sparse shift; the parent is the neighbour nearest to HSC, the
@@ -128,9 +124,7 @@ def stage_programs(
     programs = np.tile(effects.baseline * rng.normal(size=simulation.genes), (len(depth), 1))
     for stage in np.argsort(depth, kind="stable")[1:]:
         name, branch = ontology.stages[stage], ontology.branches[stage]
-        programs[stage] = programs[parents[stage]] + _shift(
-            simulation, effects.edge, effects.edge_genes, "edge", name
-        )
+        programs[stage] = programs[parents[stage]] + _shift(simulation, effects.edge, effects.edge_genes, "edge", name)
         if branch != ontology.branches[parents[stage]]:
             programs[stage] += _shift(simulation, effects.branch, effects.branch_genes, "branch", branch)
     return programs, parents

@@ -1,0 +1,13 @@
+"""Which figures there are, which tables each reads, and what its scope is; imports nothing heavy."""
+
+#: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign, a campaign that
+#: scores pseudotime, or the run.
+FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "cells_per_donor": (("panels", "splits"), (), "panel"),
+    "latent_view": (("latent",), (), "campaign"),
+    "paired_donors": (("scores", "summary"), (), "campaign"),
+    "method_endpoint_heatmap": (("scores", "summary"), (), "campaign"),
+    "comparisons": (("comparisons",), (), "campaign"),
+    "pseudotime_null": (("scores", "summary"), ("nulls",), "pseudotime"),
+    "cost_per_method": (("costs",), (), "run"),
+}

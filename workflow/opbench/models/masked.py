@@ -40,7 +40,7 @@ class BinRanges:
 
 @dataclass(frozen=True)
 class MaskedCells:
-    """Tokens of the `embedding` convention, `mask` (tokens,) bool, and each token's expected bin and variance."""
+    """Tokens of the `embedding` convention; `mask` and `tie_variance` are (tokens,), those of `table`."""
 
     table: TokenTable
     mask: NDArray[np.bool_]

@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 from opbench.config import Config
 from opbench.io.seeds import keyed_rng
 from opbench.io.tables import NULLS, SPLITS, read_table, write_table
-from opbench.panels.panel import read_panel
+from opbench.panels.panel import read_panel_obs
 from opbench.readouts.pseudotime import standard_ranks, type_ranks
 from opbench.readouts.scoring import MIN_DEPTHS
 
@@ -44,7 +44,7 @@ def write_nulls(config: Config, panels: dict[str, str], splits: list[str], outpu
         tested = set(table.loc[table["role"] == "test", "donor"])
         if not campaign.pseudotime:
             continue
-        obs = read_panel(panels[panel]).obs
+        obs = read_panel_obs(panels[panel])
         obs = obs[(obs["dataset"] == campaign.test) & obs["donor"].isin(tested)]
         null = mean_null(obs, draws, campaign.seed)
         rows.append(

@@ -66,8 +66,7 @@ def run_chunk(
         train, test = rows(data.obs, view)
         mine = root_table[root_table["split"] == view.index]
         truth = SplitTruth(train, test, view.test_donors, dict(zip(mine["donor"], mine["cell_id"], strict=True)))
-        for variant in variants:
-            runner.split(view, truth, variant, why_not)
+        runner.split(view, truth, variants, why_not)
         log.info("split %d (%d of %d): donors %s", view.index, number, len(views), ", ".join(view.test_donors))
     write_table(runner.score_table(table), scores, SCORES)
     write_table(runner.cost_table(len(views)), costs, COSTS)
@@ -88,31 +87,37 @@ class _Runner:
         self.several = len({variant.budget for some in every for variant in some}) > 1
         self.display = [v for v in variants if v.draw <= 0]
 
-    def split(self, view: SplitView, truth: SplitTruth, variant: Variant, why_not: str | None) -> None:
-        """Run and score one variant on one split."""
-        wall, cpu = time.perf_counter(), time.process_time()
+    def split(self, view: SplitView, truth: SplitTruth, variants: list[Variant], why_not: str | None) -> None:
+        """Run and score every variant on one split; the cells are sliced once."""
+        task = None if why_not else self._task(view, truth)
+        for variant in variants:
+            wall, cpu = time.perf_counter(), time.process_time()
+            cost = self.costs[variant]
+            if task is None:
+                cost["status"] = "not_applicable"
+                scores = self.scorer.unavailable(truth, "not_applicable", str(why_not))
+            else:
+                scores = self._attempt(task, view, truth, variant)
+            cost["wall_s"] += time.perf_counter() - wall
+            cost["cpu_s"] += time.process_time() - cpu
+            self.records += [self._record(view, variant, score) for score in scores]
+
+    def _attempt(self, task: Task, view: SplitView, truth: SplitTruth, variant: Variant) -> list[Score]:
         cost = self.costs[variant]
-        if why_not:
-            cost["status"] = "not_applicable"
-            scores = self.scorer.unavailable(truth, "not_applicable", why_not)
-        else:
-            try:
-                output = self.method.run(self._task(view, truth), variant)
-                scores = self.scorer.score(output, truth)
-                cost["fits"] += output.fits
-                cost["parameters"] = output.parameters
-                if view.index == 0 and variant in self.display:
-                    self._keep_latent(output, truth, variant)
-            except Exception as error:
-                # A failed method is a typed row and the campaign goes on; the traceback is in the job's log.
-                log.exception("method %s failed on split %d", self.job.method, view.index)
-                status = "oom" if isinstance(error, MemoryError) else "failed"
-                cost["status"] = status
-                reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-                scores = self.scorer.unavailable(truth, status, reason)
-        cost["wall_s"] += time.perf_counter() - wall
-        cost["cpu_s"] += time.process_time() - cpu
-        self.records += [self._record(view, variant, score) for score in scores]
+        try:
+            output = self.method.run(task, variant)
+            scores = self.scorer.score(output, truth)
+            cost["fits"] += output.fits
+            cost["parameters"] = output.parameters
+            if view.index == 0 and variant in self.display:
+                self._keep_latent(output, truth, variant)
+        except Exception as error:
+            # A failed method is a typed row and the campaign goes on; the traceback is in the job's log.
+            log.exception("method %s failed on split %d", self.job.method, view.index)
+            cost["status"] = status = "oom" if isinstance(error, MemoryError) else "failed"
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            return self.scorer.unavailable(truth, status, reason)
+        return scores
 
     def _task(self, view: SplitView, truth: SplitTruth) -> Task:
         train = self.data.cells(truth.train, with_truth=True)

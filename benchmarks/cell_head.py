@@ -25,10 +25,10 @@ def main() -> None:
         x = (rng.normal(size=(LABELS, features))[label] + rng.normal(size=(cells, features))).astype(np.float32)
         data = HeadData(x, label, label // 3, ruler)
         start = time.perf_counter()
-        fit_cell_head(data, Adaptor(epochs=0), 0)
+        fit_cell_head(data, Adaptor(epochs=1), 0)
         prepared = time.perf_counter()
         fit_cell_head(data, Adaptor(epochs=EPOCHS), 0)
-        epoch = (time.perf_counter() - prepared - (prepared - start)) / EPOCHS
+        epoch = (time.perf_counter() - prepared - (prepared - start)) / (EPOCHS - 1)
         print(f"{cells}\t{features}\t{epoch:.4f}\t{prepared - start:.2f}")
 
 

@@ -10,7 +10,7 @@ import torch
 
 from opbench.io.errors import InputError
 from opbench.models.checkpoint import is_published, read_checkpoint, write_checkpoint
-from opbench.models.transformer import load_model
+from opbench.models.transformer import ScGPT, load_model
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "scgpt_reference"
 
@@ -122,3 +122,16 @@ def test_args_decide_the_shape(tmp_path):
     (folder / "args.json").write_text(json.dumps(args | {"nheads": 5}))
     with pytest.raises(InputError, match="no multiple of nheads 5"):
         read_checkpoint(folder)
+
+
+def test_a_fresh_model_sees_how_large_a_value_is_and_keeps_apart_genes(checkpoint):
+    model = ScGPT(checkpoint.args, 403).initialise(7)
+    again = ScGPT(checkpoint.args, 403).initialise(7)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    low, high = model.value_encoder(torch.tensor([5.0, 45.0]))
+    # LayerNorm would make both the same if the first layer had no kink between them.
+    assert torch.nn.functional.cosine_similarity(low, high, dim=0) < 0.9
+    ids = torch.arange(50)[None]
+    hidden = model.encode(ids, torch.full((1, 50), 10.0), torch.zeros(1, 50, dtype=torch.bool))[0]
+    spread = (hidden - hidden.mean(0)).norm() / hidden.norm()
+    assert spread > 0.3

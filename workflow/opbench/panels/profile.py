@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 #: Fewest cells of a class in a donor for it to count, as for the endpoints.
 MIN_CELLS = 5
-import os
-
-PEN = float(os.environ.get("PEN", 20))
 
 
 def profile_panel(adata: "AnnData") -> dict[str, float]:
@@ -55,7 +52,7 @@ def donor_share(values: np.ndarray, label: np.ndarray, donor: np.ndarray) -> flo
     between, weight = np.zeros(values.shape[1]), 0
     for name in np.unique(label):
         inside = label == name
-        donors, group, sizes = np.unique(donor[inside], return_inverse=True, return_counts=True)
+        _, group, sizes = np.unique(donor[inside], return_inverse=True, return_counts=True)
         enough = sizes >= MIN_CELLS
         if enough.sum() < 2:
             continue
@@ -124,7 +121,7 @@ def masked_gain(values: np.ndarray, label: np.ndarray, donor: np.ndarray, folds:
             seen = binned[:, gene] > 0
             fit, score = seen & train, seen & ~train
             left = np.stack([binned[:, gene] - mean[:, gene] for mean in means], axis=1)
-            gram = parts[fit].T @ parts[fit] + PEN * np.eye(parts.shape[1])
+            gram = parts[fit].T @ parts[fit] + 200.0 * np.eye(parts.shape[1])
             predicted = parts[score] @ np.linalg.solve(gram, parts[fit].T @ left[fit])
             before += np.square(left[score]).sum(axis=0)
             after += np.square(left[score] - predicted).sum(axis=0)

@@ -40,23 +40,23 @@ BLOCK = 2000
 
 @dataclass(frozen=True)
 class Effects:
-    """Sizes of the effects; standard deviations are on the natural-log scale of expression."""
+    """Sizes of the effects, set so that the default cohort keeps to the reference; deviations are of log expression."""
 
-    baseline: float = 1.5  # between genes
-    edge: float = 1.2  # of the genes that change along an edge of the graph
-    edge_genes: float = 0.05  # share of genes that change along an edge
-    branch: float = 1.5  # of the genes that change when an edge enters another branch
-    branch_genes: float = 0.06
-    modules: int = 15  # latent gene modules with an activity of their own in each cell
-    module: float = 1.3  # of a gene's response to its module
-    burst: float = 0.3  # shape of the gamma that activities follow: few modules are on in a cell
-    donor: float = 0.4  # of a gene in a donor
+    baseline: float = 2.5  # between genes
+    edge: float = 1.7  # of the genes that change along an edge of the graph
+    edge_genes: float = 0.25  # share of genes that change along an edge
+    branch: float = 1.7  # of the genes that change when an edge enters another branch
+    branch_genes: float = 0.2
+    modules: int = 8  # latent gene modules with an activity of their own in each cell
+    module: float = 4.0  # largest response of a gene to its module
+    burst: float = 0.2  # shape of the gamma that activities follow: few modules are on in a cell
+    donor: float = 1.1  # of a gene in a donor
     library: float = 0.45  # between cells
-    depth: float = 800.0  # median counts of a cell
-    shape: float = 1.0  # of the negative binomial; the variance is m + m²/shape
+    depth: float = 850.0  # median counts of a cell
+    shape: float = 8.0  # of the negative binomial; the variance is m + m²/shape
     dropout: float = 0.1  # share of counts lost on top
     composition: float = 40.0  # concentration of the Dirichlet around the proportions
-    jitter: float = 0.6  # furthest that a cell lies back along the edge to the parent stage
+    jitter: float = 0.5  # furthest that a cell lies back along the edge to the parent stage
     sure_cells: int = 6  # cells of every label in a donor, so that most classes can be tested
 
 

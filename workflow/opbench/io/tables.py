@@ -46,8 +46,10 @@ LEAKAGE = _schema(
 )  # fmt: skip
 PANELS = _schema(
     run=TEXT, panel=TEXT, dataset=TEXT, donor=TEXT, condition=TEXT, tissue=TEXT, label=TEXT, stages=TEXT,
-    branch=TEXT, depth=REAL, n_cells=INT,
+    branch=TEXT, depth=REAL, n_cells=INT, missing_genes=INT, library_is_partial=FLAG,
 )  # fmt: skip
+#: Cells of a dataset by what became of them; dropped ones are in no panel.
+ROLES = _schema(run=TEXT, dataset=TEXT, role=TEXT, label=TEXT, n_cells=INT)
 COMPARISONS = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, family=TEXT, endpoint=TEXT, method_a=TEXT, method_b=TEXT, unit=TEXT,
     n=INT, effect=REAL, ci_low=REAL, ci_high=REAL, statistic=REAL, p=REAL, q=REAL, p_floor=REAL,

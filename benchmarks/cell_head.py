@@ -21,7 +21,7 @@ def main() -> None:
     ruler = np.abs(np.subtract.outer(np.arange(LABELS), np.arange(LABELS))).astype(float)
     # The first call loads libraries; it is not timed.
     fit_cell_head(
-        HeadData(rng.normal(size=(64, 20)).astype(np.float32), np.arange(64) % LABELS, np.arange(64) % 5, ruler),
+        HeadData(rng.normal(size=(64, 20)).astype(np.float32), np.arange(64) % LABELS, np.arange(64) % 5, ruler, 5),
         Adaptor(epochs=1),
         0,
     )
@@ -29,7 +29,7 @@ def main() -> None:
     for cells, features in ((1200, 800), (1200, 2400), (3200, 2400)):
         label = rng.integers(0, LABELS, cells)
         x = (rng.normal(size=(LABELS, features))[label] + rng.normal(size=(cells, features))).astype(np.float32)
-        data = HeadData(x, label, label // 3, ruler)
+        data = HeadData(x, label, label // 3, ruler, 5)
         start = time.perf_counter()
         fit_cell_head(data, Adaptor(epochs=1), 0)
         prepared = time.perf_counter()

@@ -19,7 +19,7 @@ def make_data(seed: int, n: int = 240) -> HeadData:
     label = rng.integers(0, 6, n)
     signal = np.random.default_rng(99).normal(size=(6, 50)).cumsum(0)
     features = (signal[label] + rng.normal(size=(n, 50))).astype(np.float32)
-    return HeadData(features, label, label // 2, RULER)
+    return HeadData(features, label, label // 2, RULER, 3)
 
 
 def test_expanded_reconstruction_equals_the_plain_one():

@@ -22,7 +22,7 @@ rule draw_splits:
         runtime=10,
     params:
         source=source("draw_splits"),
-        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "design", "train", "test", "splits", "test_donors", "never_tested", "min_cells", "seed")),
     message:
         "Drawing the splits of {wildcards.campaign}"
     script:
@@ -46,7 +46,7 @@ rule find_roots:
         runtime=60,
     params:
         source=source("find_roots"),
-        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "train", "test", "pseudotime")),
     message:
         "Finding root cells for {wildcards.campaign}"
     script:
@@ -72,16 +72,20 @@ rule run_method:
     threads: 1
     resources:
         mem_mb=method_memory,
+        gpu=method_gpu,
         runtime=240,
     params:
         source=lambda wildcards: source(
             "run_method", one_sentence(registry.find, wildcards.method)
         ),
-        campaign=lambda wildcards: settings(f"campaigns.{wildcards.campaign}"),
+        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "design", "train", "test", "splits_per_job", "budgets", "gaussian_draws", "pseudotime", "seed")),
         run=settings(
             "run",
             "adaptor",
-            "endpoints",
+            "endpoints.binary",
+            "endpoints.min_class_cells",
+            "endpoints.neighbours",
+            "endpoints.nulls",
             "model.name",
             "operators.gaussian_draws",
             "operators.gaussian_arm",

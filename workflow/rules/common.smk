@@ -9,6 +9,7 @@ from opbench.io.errors import InputError
 from opbench.io.locate import locate
 from opbench.io.source_digest import PACKAGE, source_digest
 from opbench.methods import registry
+from opbench.models.checkpoint import WEIGHT_FILES
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = PACKAGE.parent / "scripts"
@@ -43,6 +44,11 @@ def settings(*paths):
             value = value[key]
         out[path] = value
     return out
+
+
+def campaign_settings(campaign, *keys):
+    """The named keys of one campaign: adding a method to it must not redraw its splits."""
+    return settings(*(f"campaigns.{campaign}.{key}" for key in keys))
 
 
 def dataset_file(name):
@@ -101,12 +107,9 @@ def checkpoint_file(name):
 
 
 def weights_file():
-    tensors = checkpoint_file("model.safetensors")
-    return (
-        tensors
-        if CONFIG.model.checkpoint and Path(tensors).is_file()
-        else checkpoint_file("best_model.pt")
-    )
+    """The file that the reader takes: the first of its names that is there."""
+    names = [name for name in WEIGHT_FILES if CONFIG.model.checkpoint and Path(checkpoint_file(name)).is_file()]
+    return checkpoint_file(next(iter(names), WEIGHT_FILES[0]))
 
 
 def known_vocabulary(wildcards):
@@ -143,6 +146,11 @@ def methods_of(campaign):
     return names
 
 
+def descriptive_campaigns():
+    """The paper's design is shown and never the basis of a verdict."""
+    return [name for name, campaign in CONFIG.campaigns.items() if campaign.design == "grouped"]
+
+
 def chunks_of(campaign):
     chosen = CONFIG.campaigns[campaign]
     return range(-(-chosen.splits // chosen.splits_per_job))
@@ -156,10 +164,13 @@ def method_features(wildcards):
     return [f"{RESULTS}/project_cells/{panel}/{name}.npy" for name in names]
 
 
-def method_memory(wildcards, attempt):
-    return attempt * one_sentence(registry.declared, wildcards.method).get(
-        "memory_mb", 2000
-    )
+def method_memory(wildcards, input, attempt):
+    """What the method declares for a small panel, and room for its inputs."""
+    return attempt * (one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000) + 6 * input.size_mb)
+
+
+def method_gpu(wildcards):
+    return one_sentence(registry.declared, wildcards.method).get("gpu", 0)
 
 
 def run_method_files(suffix):
@@ -233,7 +244,9 @@ def make_report(python):
     target, landing = Path(f"{RESULTS}/report.zip"), Path(LANDING)
     if not landing.is_file():
         return
-    if not target.is_file() or target.stat().st_mtime < landing.stat().st_mtime:
+    shown = [landing, *map(Path, figure_files("png")), *Path(f"{RESULTS}/tables").glob("*.tsv")]
+    newest = max(file.stat().st_mtime for file in shown if file.is_file())
+    if not target.is_file() or target.stat().st_mtime < newest:
         # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.
         command = [
             python,

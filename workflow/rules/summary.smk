@@ -197,6 +197,7 @@ rule compare_methods:
     params:
         source=source("compare_methods"),
         inference=settings("endpoints", "statistics"),
+        without_verdict=descriptive_campaigns(),
     message:
         "Comparing methods with donors as the unit"
     script:
@@ -225,6 +226,7 @@ rule summarise_scores:
     params:
         source=source("summarise_scores"),
         inference=settings("endpoints", "statistics"),
+        without_verdict=descriptive_campaigns(),
     message:
         "Summarising scores over donors"
     script:
@@ -248,6 +250,8 @@ rule write_provenance:
         ],
         model=f"{RESULTS}/describe_model/model.json",
         data=[dataset_file(name) for name in CONFIG.datasets],
+        maps=[*(label_file(name) for name in CONFIG.datasets), *ontology_files()],
+        checkpoint=[weights_file(), checkpoint_file("args.json"), checkpoint_file("vocab.json")],
     output:
         provenance=f"{RESULTS}/provenance.json",
         config=f"{RESULTS}/config.yaml",

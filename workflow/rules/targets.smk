@@ -1,10 +1,20 @@
 """Targets only: what a user asks for by name."""
 
 
+rule operators:
+    input:
+        [
+            f"{RESULTS}/export_operator/{panel}/{operator}.safetensors"
+            for panel in CONFIG.panels
+            for operator in operator_names()
+        ],
+
+
 rule all:
     input:
         rules.write_provenance.output,
         rules.write_landing.output,
+        rules.operators.input,
         figure_files("png"),
 
 
@@ -16,15 +26,6 @@ rule tables:
 rule figures:
     input:
         figure_files("svg"),
-
-
-rule operators:
-    input:
-        [
-            f"{RESULTS}/export_operator/{panel}/{operator}.safetensors"
-            for panel in CONFIG.panels
-            for operator in operator_names()
-        ],
 
 
 rule nano:

@@ -4,5 +4,7 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.config import parse_config
     from opbench.statistics.compare import write_comparisons
 
-    config = parse_config(snakemake.config)
-    write_comparisons(snakemake.input.scores, config.endpoints, config.statistics, snakemake.output.comparisons)
+    config, out = parse_config(snakemake.config), snakemake.output
+    write_comparisons(
+        snakemake.input.scores, config.endpoints, config.statistics, snakemake.params.without_verdict, out.comparisons
+    )

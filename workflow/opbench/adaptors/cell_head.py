@@ -17,7 +17,7 @@ from opbench.io.seeds import derive_seed, keyed_rng
 class HeadData:
     """Cells to train or stop on.
 
-    features (n, F) float32, unscaled; label, branch (n,) int codes;
+    features (n, F) float32, unscaled; label, branch (n,) int codes, the branch codes below n_branches;
     ruler (K, K) graph distance between labels, in steps.
     """
 
@@ -25,6 +25,7 @@ class HeadData:
     label: np.ndarray
     branch: np.ndarray
     ruler: np.ndarray
+    n_branches: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ class _Trainer:
         torch.nn.init.xavier_uniform_(self.weight, generator=generator)
         # An angle of pi then stands for the ruler's largest distance; beta is learnt from there.
         self.beta = torch.tensor(1 / math.pi)
-        n_label, n_branch = len(data.ruler), int(data.branch.max()) + 1
-        self.heads = [torch.zeros(size, width + 1) for size in (n_label, n_branch)]
+        self.heads = [torch.zeros(size, width + 1) for size in (len(data.ruler), data.n_branches)]
         self.parameters = [self.weight, self.beta, *self.heads]
         for parameter in self.parameters:
             parameter.requires_grad_(True)

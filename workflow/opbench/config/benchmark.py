@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from opbench.config.base import Name, Section
 
@@ -49,6 +49,13 @@ class Binary(Section):
     verdict: bool = Field(True, description="Part of the family that carries a verdict.")
 
 
+#: Endpoints that every campaign has; two-class ones are named in `binary`.
+ENDPOINTS = (
+    "branch_balanced_accuracy", "branch_macro_f1", "stage_balanced_accuracy", "stage_macro_f1",
+    "pseudotime_spearman", "pseudotime_spearman_abs", "pseudotime_within_lineage", "depth_ridge_spearman",
+)  # fmt: skip
+
+
 class Endpoints(Section):
     """What is scored."""
 
@@ -60,6 +67,14 @@ class Endpoints(Section):
          "pseudotime_spearman", "depth_ridge_spearman"],
         description="Endpoints of the verdict family, besides the binary ones that say so.",
     )  # fmt: skip
+
+    @field_validator("verdict")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        if unknown := sorted(set(names) - set(ENDPOINTS)):
+            raise ValueError(f"{unknown} are no endpoints; choose from {list(ENDPOINTS)}")
+        return names
+
     neighbours: int = Field(15, ge=2, description="Neighbours of the donor-local graph for diffusion pseudotime.")
     nulls: int = Field(500, ge=19, description="Draws of each null of |Spearman|.")
 

@@ -38,10 +38,13 @@ class Config(Section):
         for key, panel in self.panels.items():
             for name in panel.datasets:
                 known(name, self.datasets, f"panels.{key}.datasets")
-            if panel.genes.corpus:
-                known(panel.genes.corpus, self.datasets, f"panels.{key}.genes.corpus")
+            if panel.genes.corpus not in (None, self.model.corpus):
+                # One corpus for genes, operator and pre-training: it is what the leakage audit knows.
+                raise ValueError(f"panels.{key}.genes.corpus must be model.corpus, '{self.model.corpus}'")
         for key, campaign in self.campaigns.items():
             known(campaign.panel, self.panels, f"campaigns.{key}.panel")
+            if (campaign.gaussian_draws or 0) > self.operators.gaussian_draws:
+                raise ValueError(f"campaigns.{key}.gaussian_draws is more than operators.gaussian_draws")
             for field in ("train", "test"):
                 known(getattr(campaign, field), self.panels[campaign.panel].datasets, f"campaigns.{key}.{field}")
         if self.model.checkpoint is None and self.model.pretrain.layers % 3:

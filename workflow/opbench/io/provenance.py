@@ -58,7 +58,7 @@ def write_provenance(
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "seeds": _seeds(config),
         "model": json.loads(Path(model).read_text()),
-        "inputs": {Path(path).name: sha256_of(path) for path in data},
+        "inputs": {str(path): sha256_of(path) for path in data},
         "tables": {Path(path).name: sha256_of(path) for path in tables},
     }
     Path(output).write_text(json.dumps(record, indent=2) + "\n")

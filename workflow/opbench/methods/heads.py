@@ -61,11 +61,14 @@ class HeadFitter:
 
         def data(rows: np.ndarray) -> HeadData:
             rows = rows[balanced_sample(label[rows], adaptor.cells_per_stage, seed)]
-            return HeadData(features[rows], label[rows].astype(np.int64), branch[rows].astype(np.int64), ruler)
+            codes = label[rows].astype(np.int64), branch[rows].astype(np.int64)
+            return HeadData(features[rows], *codes, ruler, int(branch.max()) + 1)
 
         own = derive_seed(variant.seed, "head", variant.budget)
         rows = np.arange(len(label))
         if variant.budget == "fixed":
             return fit_cell_head(data(rows), adaptor, own)
         held = np.isin(cells.donor, stopping_donors(cells.donor, adaptor.validation_donors, seed))
-        return fit_cell_head(data(rows[~held]), adaptor, own, stop_on=data(rows[held]))
+        # A label that only the stopping donors hold was never trained, and its loss would stop the head early.
+        stop = held & np.isin(label, label[~held])
+        return fit_cell_head(data(rows[~held]), adaptor, own, stop_on=data(rows[stop]))

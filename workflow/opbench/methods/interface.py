@@ -45,8 +45,8 @@ class Cells:
     """Some cells of a panel.
 
     log1p, counts: (n, G) CSR; donor: (n,) str; features(operator): (n, F) float32 rows of xA.
-    label and branch (n,) int codes and depth (n,) are None for test cells, unless the method
-    declares `reads_test_labels`.
+    label and branch (n,) int codes and depth (n,) are None for training cells unless the method declares
+    `needs_labels`, and for test cells unless it declares `reads_test_labels`.
     """
 
     ids: np.ndarray
@@ -75,13 +75,18 @@ class Classes:
 
 @dataclass(frozen=True)
 class Task:
-    """One split as a method sees it. `seed` is the split's, shared by all methods."""
+    """One split as a method sees it. `seed` is the split's, shared by all methods.
+
+    start_cells: test donor -> id of its root cell, the same for all methods; empty unless the method declares
+    `uses_start_cell`.
+    """
 
     train: Cells
     test: Cells
     classes: Classes
     seed: int
     plan: Plan
+    start_cells: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

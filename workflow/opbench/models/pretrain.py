@@ -42,7 +42,6 @@ log = logging.getLogger("opbench.models")
 WARM_UP = 0.05
 #: Cells of nearly equal length share a batch: lengths are jittered by this share so that batches differ.
 LENGTH_JITTER = 0.2
-MAX_THREADS = 2
 MAX_VALIDATION_CELLS = 1000
 
 
@@ -56,7 +55,7 @@ def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretrainin
         raise InputError(
             f"model.pretrain: width {recipe.width} is no multiple of heads {recipe.heads}; change one of them."
         )
-    torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
+    torch.set_num_threads(1)  # the order of summation must not depend on the machine
     vocab = read_vocab(vocab_json)
     corpus, ids = known_corpus(corpus_h5ad, vocab)
     training, validation, means = split_bins(corpus, recipe.n_bins)

@@ -54,9 +54,13 @@ def _variable(name: str, panel: Panel, sources: dict[str, Source], known: set[st
             f"panels.{name}.genes: dataset '{corpus}' has no corpus cells to rank genes by; "
             f"set datasets.{corpus}.corpus."
         )
-    # Alphabetical columns make the stable sort below break ties by symbol.
-    genes = sorted(g for g in read_genes(path, dataset) if known is None or g in known)
-    score = hvg_scores(read_counts(path, dataset, rows, genes))
+    # Alphabetical columns make the stable sort below break ties by symbol. All genes enter the variance trend, so
+    # that a gene's rank does not depend on which other genes a model happens to know.
+    genes = np.array(sorted(read_genes(path, dataset)))
+    score = hvg_scores(read_counts(path, dataset, rows, list(genes)))
+    if known is not None:
+        kept = np.isin(genes, list(known))
+        genes, score = genes[kept], score[kept]
     wanted = panel.genes.n
     if (usable := int((score > 0).sum())) < wanted:
         raise InputError(
@@ -64,8 +68,7 @@ def _variable(name: str, panel: Panel, sources: dict[str, Source], known: set[st
             f"the corpus of '{corpus}'; lower n."
         )
     order = np.argsort(-score, kind="stable")[:wanted]
-    chosen = np.array(genes)[order]
-    return pd.DataFrame({"gene": chosen, "score": score[order], "source": f"hvg:{corpus}"})
+    return pd.DataFrame({"gene": genes[order], "score": score[order], "source": f"hvg:{corpus}"})
 
 
 def hvg_scores(counts: csr_matrix) -> np.ndarray:

@@ -69,6 +69,7 @@ def open_panel(
     sets = [frozenset(stages[label].split("|")) for label in labels]
     branches = sorted(obs["branch"].unique())
     code = {label: index for index, label in enumerate(labels)}
+    _check_labels(endpoints, campaign, set(labels))
     binary = {
         key: tuple(
             frozenset(code[f"{ds}:{lab}"] for ds, labs in side.items() for lab in labs if f"{ds}:{lab}" in code)
@@ -89,3 +90,16 @@ def open_panel(
         compatible=np.array([[bool(a & b) for b in sets] for a in sets]),
         features=memmaps if everything else {key: array[used] for key, array in memmaps.items()},
     )
+
+
+def _check_labels(endpoints: Endpoints, campaign: Campaign, labels: set[str]) -> None:
+    """Refuse a two-class endpoint that names a label which no cell has: it would silently be another endpoint."""
+    for name, task in endpoints.binary.items():
+        for side, by_dataset in (("positive", task.positive), ("negative", task.negative)):
+            for dataset in {campaign.train, campaign.test} & set(by_dataset):
+                for label in by_dataset[dataset]:
+                    if f"{dataset}:{label}" not in labels:
+                        raise InputError(
+                            f"endpoints.binary.{name}.{side}.{dataset}: no benchmarked cell has the label '{label}'; "
+                            "correct it or take it out."
+                        )

@@ -42,7 +42,7 @@ def make_plan(config: Config, campaign: str) -> Plan:
     return Plan(
         adaptor=config.adaptor,
         budgets=tuple(chosen.budgets or config.adaptor.budgets),
-        gaussian_draws=draws if chosen.gaussian_draws is None else min(draws, chosen.gaussian_draws),
+        gaussian_draws=draws if chosen.gaussian_draws is None else chosen.gaussian_draws,
         gaussian_arm=config.operators.gaussian_arm,
         frozen=chosen.design == "frozen",
         model=config.model.name,
@@ -57,20 +57,56 @@ def run_chunk(
     data = open_panel(panel, job.ontology, config.endpoints, campaign, features)
     scorer = Scorer(data, campaign, config.endpoints, config.endpoints.nulls)
     table, root_table = read_table(splits, SPLITS), read_table(roots, ROOTS)
-    method, plan = registry.load(job.method), make_plan(config, job.campaign)
-    why_not = method.skip(plan)
-    variants = method.variants(plan) if why_not is None else [Variant()]
+    plan = make_plan(config, job.campaign)
+    method, variants, gap = open_method(job.method, plan)
     runner = _Runner(job, data, scorer, method, plan, variants)
     views = chunk_of(split_views(table), job.chunk, campaign.splits_per_job)
     for number, view in enumerate(views, 1):
         train, test = rows(data.obs, view)
         mine = root_table[root_table["split"] == view.index]
         truth = SplitTruth(train, test, view.test_donors, dict(zip(mine["donor"], mine["cell_id"], strict=True)))
-        runner.split(view, truth, variants, why_not)
+        runner.split(view, truth, variants, gap)
         log.info("split %d (%d of %d): donors %s", view.index, number, len(views), ", ".join(view.test_donors))
     write_table(runner.score_table(table), scores, SCORES)
     write_table(runner.cost_table(len(views)), costs, COSTS)
     write_table(runner.latent_table(), latent, LATENT)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why a method gives nothing: a status and its reason."""
+
+    status: str
+    reason: str
+
+
+def _failure(error: Exception) -> Gap:
+    """Status of an exception; PyTorch reports a failed allocation as a RuntimeError."""
+    out_of_memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    return Gap("oom" if out_of_memory else "failed", lines[0][:200])
+
+
+class _Missing(Method):
+    """Stands for a method whose file cannot be imported."""
+
+    def run(self, task: Task, variant: Variant) -> Output:
+        """Never called."""
+        raise NotImplementedError
+
+
+def open_method(name: str, plan: Plan) -> tuple[Method, list[Variant], Gap | None]:
+    """Load a method and ask for its variants; whatever goes wrong is a gap, so that its rows are typed."""
+    method: Method = _Missing()
+    try:
+        method = registry.load(name)
+        reason = method.skip(plan)
+        if reason is None:
+            return method, method.variants(plan), None
+        return method, [Variant()], Gap("not_applicable", reason)
+    except Exception as error:
+        log.exception("method %s cannot be set up", name)
+        return method, [Variant()], _failure(error)
 
 
 class _Runner:
@@ -82,47 +118,41 @@ class _Runner:
         self.records: list[dict] = []
         self.costs = {v: {"fits": 0, "wall_s": 0.0, "cpu_s": 0.0, "parameters": 0, "status": "ok"} for v in variants}
         self.latents: list[pd.DataFrame] = []
-        # A label means the same in every campaign of the run, so budgets are counted over all of them.
-        every = [method.variants(make_plan(job.config, name)) for name in job.config.campaigns]
-        self.several = len({variant.budget for some in every for variant in some}) > 1
         self.display = [v for v in variants if v.draw <= 0]
 
-    def split(self, view: SplitView, truth: SplitTruth, variants: list[Variant], why_not: str | None) -> None:
+    def split(self, view: SplitView, truth: SplitTruth, variants: list[Variant], gap: Gap | None) -> None:
         """Run and score every variant on one split; the cells are sliced once."""
-        task = None if why_not else self._task(view, truth)
+        task = None if gap else self._task(view, truth)
         for variant in variants:
             wall, cpu = time.perf_counter(), time.process_time()
+            scores = gap if task is None else self._attempt(task, view, truth, variant)
             cost = self.costs[variant]
-            if task is None:
-                cost["status"] = "not_applicable"
-                scores = self.scorer.unavailable(truth, "not_applicable", str(why_not))
-            else:
-                scores = self._attempt(task, view, truth, variant)
+            if isinstance(scores, Gap):
+                cost["status"] = scores.status
+                scores = self.scorer.unavailable(truth, scores.status, scores.reason)
             cost["wall_s"] += time.perf_counter() - wall
             cost["cpu_s"] += time.process_time() - cpu
-            self.records += [self._record(view, variant, score) for score in scores]
+            self.records += [self._record(view, variant, score) for score in scores or []]
 
-    def _attempt(self, task: Task, view: SplitView, truth: SplitTruth, variant: Variant) -> list[Score]:
-        cost = self.costs[variant]
+    def _attempt(self, task: Task, view: SplitView, truth: SplitTruth, variant: Variant) -> list[Score] | Gap:
         try:
             output = self.method.run(task, variant)
             scores = self.scorer.score(output, truth)
-            cost["fits"] += output.fits
-            cost["parameters"] = output.parameters
-            if view.index == 0 and variant in self.display:
-                self._keep_latent(output, truth, variant)
         except Exception as error:
-            # A failed method is a typed row and the campaign goes on; the traceback is in the job's log.
+            # A failed method is typed rows and the campaign goes on; the traceback is in the job's log.
             log.exception("method %s failed on split %d", self.job.method, view.index)
-            cost["status"] = status = "oom" if isinstance(error, MemoryError) else "failed"
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            return self.scorer.unavailable(truth, status, reason)
+            return _failure(error)
+        self.costs[variant]["fits"] += output.fits
+        self.costs[variant]["parameters"] = output.parameters
+        if view.index == 0 and variant in self.display:
+            self._keep_latent(output, truth, variant)
         return scores
 
     def _task(self, view: SplitView, truth: SplitTruth) -> Task:
-        train = self.data.cells(truth.train, with_truth=True)
+        train = self.data.cells(truth.train, with_truth=self.method.needs_labels)
         test = self.data.cells(truth.test, with_truth=self.method.reads_test_labels)
-        return Task(train, test, self.data.classes, view.seed, self.plan)
+        starts = truth.roots if self.method.uses_start_cell else {}
+        return Task(train, test, self.data.classes, view.seed, self.plan, starts)
 
     def _record(self, view: SplitView, variant: Variant, score: Score) -> dict:
         zero_shot = self.plan.frozen and self.method.protocol == "inductive"
@@ -168,7 +198,7 @@ class _Runner:
             xyz[:, : len(axes)] = (side - centre) @ axes.T
             obs = self.data.obs.iloc[positions]
             columns = obs[["donor", "condition", "label", "branch", "depth"]].reset_index(drop=True)
-            name = f"{self.job.method} [{variant.budget}]" if self.several else self.job.method
+            name = f"{self.job.method} [{variant.budget}]" if variant.budget else self.job.method
             frame = columns.assign(
                 panel=self.panel_name, campaign=self.job.campaign, split=0, method=name, role=role,
                 cell_id=obs.index.to_numpy(), x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2],

@@ -1,6 +1,6 @@
 """Paired comparisons of methods: by donor, which carries the verdict, and by split, as the paper did."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pandas as pd
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.io.labels import method_labels
 from opbench.io.tables import COMPARISONS, SCORED, SCORES, read_table, write_table
+from opbench.statistics.draws import by_draw, two_way_interval
 from opbench.statistics.family import (
     BRACKETS,
     CAMPAIGN,
@@ -93,23 +94,48 @@ def _by_donor(cube: _Cube, statistics: Statistics, keep: list[str] | None = None
     return _rows(cube, "donor", n, effect=effect, ci_low=low, ci_high=high, **tested)
 
 
-def _campaign(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics) -> pd.DataFrame:
+def _with_draws(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str], statistics: Statistics) -> pd.DataFrame:
+    """Replace the interval of pairs with a random arm by the donor × draw one."""
+    values, frame = by_draw(scores), frame.copy()
+    for row in frame[frame["method_a"].isin(drawn) | frame["method_b"].isin(drawn)].itertuples():
+        frame.loc[row.Index, ["ci_low", "ci_high"]] = two_way_interval(
+            values[row.method_a], values[row.method_b], statistics.bootstraps, statistics.seed, statistics.level
+        )
+    return frame
+
+
+def _competing(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str]) -> np.ndarray:
+    """Whether a pair may carry a verdict.
+
+    Not: leaking methods and brackets; random arms, whose few draws cannot carry one (decision 18); and two
+    different training budgets, which nobody claims to compare.
+    """
+    flag = scores.groupby("label")["leaking"].any()
+    barred = drawn | set(flag[flag].index) | set(scores.loc[scores["protocol"].isin(BRACKETS), "label"])
+    budget = scores.groupby("label")["budget"].first()
+    a, b = frame["method_a"].map(budget), frame["method_b"].map(budget)
+    same = (a == b) | (a == "") | (b == "")
+    return (same & ~(frame["method_a"].isin(barred) | frame["method_b"].isin(barred))).to_numpy()
+
+
+def _campaign(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics, may_carry: bool) -> pd.DataFrame:
     """All comparisons of one campaign, families not yet corrected."""
-    of_label = scores.groupby("label")
-    barred = set(of_label["leaking"].any().loc[lambda flag: flag].index)
-    barred |= set(scores.loc[scores["protocol"].isin(BRACKETS), "label"])
+    draws = scores.groupby("label")["draw"].nunique()
+    drawn = set(draws[draws > 1].index)
     verdict, healthy = verdict_endpoints(endpoints), healthy_donors(scores, statistics)
     parts = []
     for endpoint, part in scores[scores["status"].isin(SCORED)].groupby("endpoint", sort=True):
         if is_null(str(endpoint)):
             continue
         cube = _cube(part)
-        split, donor = _by_split(cube), _by_donor(cube, statistics)
-        competing = ~(donor["method_a"].isin(barred) | donor["method_b"].isin(barred))
-        member = competing & (endpoint in verdict) & (donor["n"] >= endpoints.min_donors)
+        split, donor = _by_split(cube), _with_draws(_by_donor(cube, statistics), part, drawn, statistics)
+        member = _competing(donor, scores, drawn) & (donor["n"] >= endpoints.min_donors)
+        member &= may_carry and endpoint in verdict
         found = [split.assign(family=PAPER), donor.assign(family=np.where(member, VERDICT, DESCRIPTIVE))]
         if healthy is not None:
-            found.append(_by_donor(cube, statistics, healthy).assign(family=HEALTHY))
+            some = _by_donor(cube, statistics, healthy)
+            some = _with_draws(some, part[part["donor"].isin(healthy)], drawn, statistics)
+            found.append(some.assign(family=HEALTHY))
         parts += [frame.assign(endpoint=endpoint) for frame in found if len(frame)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -124,23 +150,26 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(q=q)
 
 
-def compare_methods(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics) -> pd.DataFrame:
+def compare_methods(
+    scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics, without_verdict: Collection[str] = ()
+) -> pd.DataFrame:
     """Compare every pair of methods on every endpoint of every campaign (`SCORES` to `COMPARISONS`).
 
-    Only values with status `ok` are paired, on the (split, donor) cells that both methods have; `effect` is
-    the mean of a minus b. A random arm is the mean of its draws, so no single draw is ever tested against
-    another.
+    Only values whose status counts are paired, on the (split, donor) cells that both methods have; `effect`
+    is the mean of a minus b. A random arm is the mean of its draws; its exact p holds those draws fixed and
+    is shown without q, and its interval resamples donors and draws.
 
     Families: `paper: pair` has the split as its unit and corrects over the endpoints of a pair
-    (arXiv:2603.10261, benchmark section). `verdict` has the donor as its unit and corrects over verdict
-    endpoints × pairs of competing methods; `descriptive` holds all other donor-level rows (endpoints
-    outside the family, pairs with fewer than `min_donors` donors, leaking methods, oracle and chance), and
-    `healthy` the healthy donors alone; both without q. A campaign of a single split has no test over
-    splits.
+    (arXiv:2603.10261, benchmark section). `verdict` has the donor as its unit and corrects, within a
+    campaign, over verdict endpoints × pairs of competing methods; `descriptive` holds all other donor-level
+    rows (endpoints outside the family, pairs with fewer than `min_donors` donors, random arms, different
+    budgets, leaking methods, oracle and chance, and campaigns `without_verdict`: the paper's grouped
+    design, decision 10), and `healthy` the healthy donors alone; both without q. A campaign of a single
+    split has no test over splits.
     """
     parts = []
     for key, part in scores.assign(label=method_labels(scores)).groupby(CAMPAIGN, sort=True):
-        frame = _campaign(part, endpoints, statistics)
+        frame = _campaign(part, endpoints, statistics, key[CAMPAIGN.index("campaign")] not in without_verdict)
         if len(frame):
             parts.append(_corrected(frame).assign(**dict(zip(CAMPAIGN, key, strict=True))))
     if not parts:
@@ -149,8 +178,12 @@ def compare_methods(scores: pd.DataFrame, endpoints: Endpoints, statistics: Stat
 
 
 def write_comparisons(
-    scores_path: str | Path, endpoints: Endpoints, statistics: Statistics, output: str | Path
+    scores_path: str | Path,
+    endpoints: Endpoints,
+    statistics: Statistics,
+    without_verdict: Collection[str],
+    output: str | Path,
 ) -> None:
     """Compare the methods of a score table and write the comparisons with a TSV copy."""
     scores = read_table(scores_path, SCORES)
-    write_table(compare_methods(scores, endpoints, statistics), output, COMPARISONS, tsv=True)
+    write_table(compare_methods(scores, endpoints, statistics, without_verdict), output, COMPARISONS, tsv=True)

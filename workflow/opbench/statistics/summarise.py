@@ -1,5 +1,6 @@
 """Means over donors of every method and endpoint, with donor-bootstrap intervals."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,15 @@ def _subset(scores: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
     return table.join(_intervals(donors, statistics))
 
 
-def summarise_scores(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics) -> pd.DataFrame:
+def summarise_scores(
+    scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics, without_verdict: Collection[str] = ()
+) -> pd.DataFrame:
     """Summarise every method on every endpoint of every campaign (contracts `SCORES` to `SUMMARY`).
 
     `mean` weighs donors equally and has the donor-bootstrap interval; `weighted_mean` weighs them by scored
     cells. `sd_draws` is the spread of the donor mean over random draws. Subset `healthy` is there when some
-    but not all tested donors are healthy, and never carries a verdict. `n_not_ok` counts rows whose
-    status is not `ok`.
+    but not all tested donors are healthy, and never carries a verdict, nor do campaigns `without_verdict`.
+    `n_not_ok` counts rows whose status does not count.
     """
     verdict, parts = verdict_endpoints(endpoints), []
     for key, part in scores.assign(label=method_labels(scores)).groupby(CAMPAIGN, sort=True):
@@ -74,14 +77,21 @@ def summarise_scores(scores: pd.DataFrame, endpoints: Endpoints, statistics: Sta
         for subset, rows in subsets.items():
             table = _subset(rows, statistics).reset_index()
             carries = table["endpoint"].isin(verdict) & (table["n_donors"] >= endpoints.min_donors)
-            table["verdict"] = carries & (subset == "all")
+            may_carry = subset == "all" and key[CAMPAIGN.index("campaign")] not in without_verdict
+            table["verdict"] = carries & may_carry
             parts.append(table.assign(subset=subset, **dict(zip(CAMPAIGN, key, strict=True))))
     if not parts:
         return SUMMARY.empty_table().to_pandas()
     return pd.concat(parts, ignore_index=True)[SUMMARY.names]
 
 
-def write_summary(scores_path: str | Path, endpoints: Endpoints, statistics: Statistics, output: str | Path) -> None:
+def write_summary(
+    scores_path: str | Path,
+    endpoints: Endpoints,
+    statistics: Statistics,
+    without_verdict: Collection[str],
+    output: str | Path,
+) -> None:
     """Summarise a score table and write the summary with a TSV copy."""
     scores = read_table(scores_path, SCORES)
-    write_table(summarise_scores(scores, endpoints, statistics), output, SUMMARY, tsv=True)
+    write_table(summarise_scores(scores, endpoints, statistics, without_verdict), output, SUMMARY, tsv=True)

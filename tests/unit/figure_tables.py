@@ -119,15 +119,35 @@ def make_panels() -> pd.DataFrame:
                 if n:
                     condition = "normal" if dataset == "kang" else ("healthy" if index < 4 else "AML_D0")
                     rows.append(
-                        ("demo", "marrow", dataset, donor, condition, "bone marrow", label, label, branch, depth, n)
+                        (
+                            "demo",
+                            "marrow",
+                            dataset,
+                            donor,
+                            condition,
+                            "bone marrow",
+                            label,
+                            label,
+                            branch,
+                            depth,
+                            n,
+                            7 if dataset == "kang" else 0,
+                            dataset == "kang",
+                        )
                     )
     return pd.DataFrame(rows, columns=contracts.PANELS.names)
+
+
+def make_roles() -> pd.DataFrame:
+    rows = [("demo", "vangalen", "evaluation", "HSC", 500), ("demo", "vangalen", "dropped", "", 51)]
+    rows += [("demo", "vangalen", "dropped", label, 10 + k) for k, label in enumerate(list(LABELS)[:6])]
+    return pd.DataFrame([*rows, ("demo", "kang", "evaluation", "B", 9)], columns=contracts.ROLES.names)
 
 
 def make_splits(campaign: str, n_donors: int) -> pd.DataFrame:
     donors = donor_names(n_donors)
     rows = [("demo", "marrow", campaign, "leave_one_donor_out", split, split, "test" if d == split else "train",
-             "vangalen", donor, "AML", 100, False) for split in range(n_donors - 2)
+             "vangalen", donor, "healthy" if d < 4 else "AML", 100, d >= 4) for split in range(n_donors - 2)
             for d, donor in enumerate(donors)]  # fmt: skip
     return pd.DataFrame(rows, columns=contracts.SPLITS.names)
 
@@ -172,10 +192,10 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         columns=contracts.NULLS.names,
     )
     return {
-        "scores": scores, "summary": summarise_scores(scores, SETTINGS, inference),
-        "comparisons": compare_methods(scores, SETTINGS, inference), "costs": make_costs(), "latent": make_latent(),
+        "scores": scores, "summary": summarise_scores(scores, SETTINGS, inference, ("grouped",)),
+        "comparisons": compare_methods(scores, SETTINGS, inference, ("grouped",)), "costs": make_costs(), "latent": make_latent(),
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
-        "nulls": nulls,
+        "nulls": nulls, "roles": make_roles(),
     }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_paired_source_holds_every_drawn_donor(tables):
     assert not source["endpoint"].map(style.is_null).any()
     assert "cd4_vs_cd8_auroc" not in set(source["endpoint"])  # no donor has it, so it has no panel
     titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
-    assert "mono vs dc *\nAUROC\nn = 6 donors" in titles
+    assert "Mono vs DC *\nAUROC\nn = 6 donors" in titles
     assert "Branch\nbalanced accuracy\nn = 14 donors" in titles
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "All-donor head [fixed] (leaking)" in labels
@@ -229,5 +229,6 @@ def test_names_and_order():
         style.endpoint_order(["depth_ridge_spearman", "t_vs_ctl_auroc", "pseudotime_spearman", "branch_macro_f1"])[1]
         == "t_vs_ctl_auroc"
     )
-    assert style.endpoint_name("t_vs_ctl_auroc") == "t vs ctl, AUROC"
+    assert style.endpoint_name("t_vs_ctl_auroc") == "T vs CTL, AUROC"
+    assert style.endpoint_name("hscprog_vs_new_type_balanced_accuracy") == "HSC+Prog vs new type, balanced accuracy"
     assert (style.number(-0.123), style.number(-0.0001), style.number(np.nan)) == ("−0.12", "0.00", "–")

@@ -25,6 +25,9 @@ class Broken(Method):
 '''
 
 
+UNLOADABLE = BROKEN.replace("from opbench", "import not_installed\nfrom opbench", 1)
+
+
 class Checkout:
     """A copy of the workflow with a run in it."""
 
@@ -47,6 +50,7 @@ class Checkout:
 def run(tmp_path_factory) -> Checkout:
     checkout = Checkout(tmp_path_factory.mktemp("checkout"))
     (checkout.folder / "workflow/opbench/methods/plugins/broken.py").write_text(BROKEN)
+    (checkout.folder / "workflow/opbench/methods/plugins/unloadable.py").write_text(UNLOADABLE)
     done = checkout.snakemake()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Report: results/tiny/report.zip" in done.stdout + done.stderr

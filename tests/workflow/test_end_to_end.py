@@ -47,21 +47,46 @@ def test_every_method_has_a_row_for_every_split_and_donor(run):
 
 
 def test_a_failing_method_is_typed_rows_and_the_run_goes_on(run):
-    broken = read(run, "scores").query("method == 'broken'")
-    assert set(broken["status"]) == {"failed"}
-    assert set(broken["reason"]) == {"ValueError: planted failure"}
-    assert broken["value"].isna().all()
+    for method, reason in (
+        ("broken", "ValueError: planted failure"),
+        ("unloadable", "ModuleNotFoundError: No module named 'not_installed'"),
+    ):
+        rows = read(run, "scores").query("method == @method")
+        assert set(rows["status"]) == {"failed"}
+        assert set(rows["reason"]) == {reason}
+        assert rows["value"].isna().all()
+
+
+#: Signed pseudotime may truly run backwards, and 8 donors of 120 cells leave few T and DC to tell apart.
+MAY_FALL_BELOW_CHANCE = ("pseudotime_", "t_vs_ctl_", "mono_vs_dc_")
 
 
 def test_oracle_and_chance_bracket_every_endpoint(run):
     means = read(run, "summary").query("subset == 'all' and campaign == 'lodo'")
     means = means.pivot_table(index="endpoint", columns="method", values="mean")
-    shown = means[~means.index.str.contains("null")].drop(columns=["broken"], errors="ignore")
+    shown = means[~means.index.str.contains("null")].drop(columns=["broken", "unloadable"], errors="ignore")
     assert len(shown) >= 10
+    others = shown.drop(columns=["oracle", "chance"])
     assert (shown["oracle"] > 0.999).all()
-    assert (shown.drop(columns="oracle").max(axis=1) < shown["oracle"]).all()
-    for endpoint in ("branch_balanced_accuracy", "stage_balanced_accuracy"):
-        assert shown.loc[endpoint, "chance"] < shown.loc[endpoint, "pca10"] - 0.1
+    assert (others.max(axis=1) < shown["oracle"]).all()
+    held = others[~others.index.str.startswith(MAY_FALL_BELOW_CHANCE)]
+    assert (held.min(axis=1) > shown.loc[held.index, "chance"]).all()
+
+
+def test_budgets_are_two_trainings(run):
+    """A fixed budget and a plateau must not silently be one."""
+    scores = read(run, "scores").query("method == 'extracted_head' and endpoint == 'depth_ridge_spearman'")
+    wide = scores.query("campaign == 'lodo'").pivot_table(index="donor", columns="budget", values="value")
+    assert (wide["fixed"] - wide["plateau"]).abs().max() > 1e-4
+
+
+def test_random_arms_and_grouped_design_carry_no_verdict(run):
+    verdict = read(run, "comparisons").query("family == 'verdict'")
+    assert len(verdict)
+    assert set(verdict["campaign"]) == {"lodo"}
+    named = verdict["method_a"] + verdict["method_b"]
+    assert not named.str.contains("gaussian_head|random_projection|leaking_head|oracle|chance").any()
+    assert read(run, "comparisons").query("family != 'verdict' and unit == 'donor'")["q"].isna().all()
 
 
 def test_donors_never_leak_except_where_it_says_so(run):
@@ -76,7 +101,7 @@ def test_donors_never_leak_except_where_it_says_so(run):
 def test_golden_numbers(run):
     found = read(run, "summary").query("subset == 'all' and not endpoint.str.contains('null')")
     keys = ["campaign", "endpoint", "method"]
-    found = found[[*keys, "n_donors", "mean"]].query("method != 'broken'").sort_values(keys)
+    found = found[[*keys, "n_donors", "mean"]].query("method not in ['broken', 'unloadable']").sort_values(keys)
     golden = pd.read_csv(GOLDEN, sep="\t")
     both = golden.merge(found, on=keys, suffixes=("_golden", ""), how="outer", indicator=True)
     assert (both["_merge"] == "both").all(), both[both["_merge"] != "both"]

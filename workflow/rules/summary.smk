@@ -84,6 +84,7 @@ rule collect_splits:
 rule describe_panels:
     input:
         panels=panels_of_all(),
+        cells=cells_of(*CONFIG.datasets),
     output:
         panels=table("panels"),
         tsv=report(
@@ -91,6 +92,13 @@ rule describe_panels:
             caption="../report/table_panels.rst",
             category="Tables",
             labels={"table": "panels"},
+        ),
+        roles=table("roles"),
+        roles_tsv=report(
+            table_text("roles"),
+            caption="../report/table_roles.rst",
+            category="Tables",
+            labels={"table": "roles"},
         ),
     log:
         f"{LOGS}/describe_panels/panels.log",
@@ -277,6 +285,8 @@ rule write_landing:
         summary=table("summary"),
         comparisons=table("comparisons"),
         panels=table("panels"),
+        roles=table("roles"),
+        genes=[f"{RESULTS}/select_genes/{panel}.parquet" for panel in CONFIG.panels],
         splits=table("splits"),
         leakage=table("leakage"),
         model=f"{RESULTS}/describe_model/model.json",

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from opbench.figures import canvas
 from opbench.figures.style import (
     INK,
+    MM,
     OKABE_ITO,
     REAL,
     REFERENCES,
@@ -26,6 +27,7 @@ from opbench.figures.style import (
 LEVEL = 0.05
 _WARN = OKABE_ITO["vermillion"]
 _MARKERS = "osDv"
+PAGE = 240.0  # mm, the most a figure may be high
 
 
 def oriented(comparisons: pd.DataFrame, scope: str) -> pd.DataFrame:
@@ -97,9 +99,13 @@ def _split_mark(ax: Axes, y: float, row: pd.Series) -> None:
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
-    """Forest plot of campaign `scope`, one panel per verdict endpoint, or per endpoint where none is (COMPARISONS)."""
-    rows = oriented(tables["comparisons"], scope)
-    verdict = rows.loc[rows["family"] == "verdict", "endpoint"].unique()
+    """Forest plot of campaign `scope`, one panel per verdict endpoint, or per endpoint where none is (COMPARISONS).
+
+    A verdict endpoint has any row of that family. Its rows without q, as those of random arms, are drawn hollow.
+    """
+    pairs = tables["comparisons"]
+    rows = oriented(pairs, scope)
+    verdict = pairs.loc[(pairs["campaign"] == scope) & (pairs["family"] == "verdict"), "endpoint"].unique()
     rows = rows[rows["endpoint"].isin(verdict)] if len(verdict) else rows
     if rows.empty:
         return canvas.note_figure(f"Campaign {scope} compares the extracted head with no other method."), rows
@@ -107,7 +113,10 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     bases, reals = method_order(list(rows["base"])), method_order(list(rows["real"]))
     shift = dict(zip(reals, np.linspace(-0.23, 0.23, len(reals)) if len(reals) > 1 else [0.0], strict=True))
     endpoints = endpoint_order(list(rows["endpoint"]))
-    figure, axes = canvas.endpoint_grid(len(endpoints), len(bases), 15, row=5.0 if len(reals) > 1 else canvas.ROW)
+    foot = 21
+    figure, axes = canvas.endpoint_grid(
+        len(endpoints), len(bases), foot, row=_row_height(len(endpoints), len(bases), len(reals), foot)
+    )
     names = [method_name(base, base == "leaking_head") for base in bases]
     for index, (ax, endpoint) in enumerate(zip(axes, endpoints, strict=True)):
         here = rows[rows["endpoint"] == endpoint]
@@ -135,13 +144,23 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     return figure, rows.drop(columns="base").reset_index(drop=True)
 
 
+def _row_height(endpoints: int, rows: int, reals: int, foot: float) -> float:
+    """Height of a row in mm: room for two markers, but never a figure taller than a page."""
+    lines = -(-endpoints // 4)
+    room = ((PAGE - foot) / lines - 16.5) / rows
+    return min(5.0 if reals > 1 else canvas.ROW, room)
+
+
 def _legend(figure: Figure, reals: list[str]) -> None:
     handles = [canvas.key(_MARKERS[i % 4], f"{method_name(m)} minus row", fill=False) for i, m in enumerate(reals)]
     handles += [
         canvas.key("o", "filled: donor-level q < 0.05"),
+        canvas.key("o", "hollow: undecided, or no q", fill=False),
         canvas.key("^", "filled: split-level q < 0.05", colour="#666666", size=3.4),
         canvas.key("^", "split and donor tests disagree", colour=_WARN, size=3.4),
         Line2D([], [], linestyle="", label="right of 0: the extracted head is better"),
         canvas.key(">", "beyond the axis (mean ± half its interval)", fill=False, size=3.6),
     ]
     canvas.bottom_legend(figure, handles, 3)
+    note = "No q: random arms (their interval resamples donors and draws), leaking methods, oracle, chance, and panels with *."
+    figure.text(0.5, 0.4 / (figure.get_figheight() / MM), note, ha="center", va="bottom")

@@ -28,10 +28,12 @@ from opbench.figures.style import (
 from opbench.figures.values import campaign_tables, why_not
 
 CELL_H, CELL_W = 6.6, 11.0  # mm, the most a cell is given
-LEFT, PROTOCOL, HEAD, FOOT, RIGHT = 40.0, 19.0, 37.0, 17.0, 17.0  # mm
+LEFT, PROTOCOL, HEAD, FOOT, RIGHT = 40.0, 19.0, 37.0, 20.5, 17.0  # mm
 ANGLE = 60  # degrees, of the column names
 #: The light part of a sequential map, so that dark numbers stay readable in every cell.
 COLOURS = LinearSegmentedColormap.from_list("light_blues", colormaps["Blues"](np.linspace(0.04, 0.62, 64)))
+#: Chance here is far below what an arbitrary order of cell types gives, so that a shade from it would flatter.
+UNSHADED = ("pseudotime_spearman_abs",)
 GAP = 0.35  # of a cell, before the supervised endpoints
 SHORT = {"failed": "fail", "not applicable": "n/a", "not_applicable": "n/a", "out of memory": "oom",
          "no value": "none"}  # fmt: skip
@@ -46,7 +48,7 @@ def _source(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     low, high = rows["endpoint"].map(chance), rows["endpoint"].map(oracle)
     # A bracket that is not wider than nothing scales nothing: the cell keeps its number and stays white.
     width = (high - low).where(high > low)
-    rows["scaled"] = ((rows["mean"] - low) / width).clip(0, 1)
+    rows["scaled"] = ((rows["mean"] - low) / width).clip(0, 1).mask(rows["endpoint"].isin(UNSHADED))
     reasons = values.groupby(["endpoint", "method"])["status"].agg(why_not)
     keys = pd.MultiIndex.from_frame(rows[["endpoint", "method"]])
     rows["status"] = reasons.reindex(keys).to_numpy()
@@ -134,11 +136,12 @@ def _legend(figure: Figure, total: float, foot: float, empty: list[str], scaled:
         figure.colorbar(mappable, cax=bar, orientation="horizontal", ticks=[0, 1])
         bar.set_xticks([0, 1], labels=["chance", "oracle"])
         bar.tick_params(length=0)
-    shade = " Shade runs from chance to oracle." if scaled else " No shade: chance or oracle was not run."
+    shade = " Shade runs from chance to oracle in each column." if scaled else " No shade: chance or oracle was not run."
     text = (
         f"Mean over donors, ± half the width of its bootstrap interval.{shade}\n"
         "* descriptive, carries no verdict.   Dark corner: fewer donors than the column's n.\n"
-        "Hatched: no value (n/a: not applicable; fail: failed; oom: out of memory)."
+        "Hatched: no value (n/a: not applicable; fail: failed; oom: out of memory).\n"
+        "Pseudotime, |Spearman| stays white: it is to be read beside the figure of its null."
     )
     figure.text((LEFT + 6) / width, (foot - 3.5) / total, text, va="top", linespacing=1.5)
     if empty:

@@ -55,6 +55,11 @@ _ENDPOINTS = {
     "pseudotime_within_lineage": "Pseudotime, within lineage",
     "depth_ridge_spearman": "Depth by ridge, supervised",
 }
+#: Cell types and markers as they are written in print, in names of two-class endpoints.
+_TOKENS = {
+    **{name: name.upper() for name in ("t", "b", "nk", "ctl", "gmp", "hsc", "cd4", "cd8", "cd14", "fcgr3a")},
+    "dc": "DC", "cdc": "cDC", "pdc": "pDC", "mono": "Mono", "hscprog": "HSC+Prog",
+}  # fmt: skip
 _SUFFIXES = {"_auroc": "AUROC", "_balanced_accuracy": "balanced accuracy"}
 #: Supervised, so never ranked or drawn on one axis with unsupervised pseudotime.
 SUPERVISED = ("depth_ridge_spearman",)
@@ -126,7 +131,8 @@ def endpoint_name(endpoint: str) -> str:
         return _ENDPOINTS[endpoint]
     for suffix, text in _SUFFIXES.items():
         if endpoint.endswith(suffix):
-            return f"{endpoint.removesuffix(suffix).replace('_', ' ')}, {text}"
+            words = endpoint.removesuffix(suffix).split("_")
+            return f"{' '.join(_TOKENS.get(word, word) for word in words)}, {text}"
     return endpoint.replace("_", " ")
 
 

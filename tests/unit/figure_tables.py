@@ -193,7 +193,8 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
     )
     return {
         "scores": scores, "summary": summarise_scores(scores, SETTINGS, inference, ("grouped",)),
-        "comparisons": compare_methods(scores, SETTINGS, inference, ("grouped",)), "costs": make_costs(), "latent": make_latent(),
+        "comparisons": compare_methods(scores, SETTINGS, inference, ("grouped",)), "costs": make_costs(),
+        "latent": make_latent(),
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(),
     }  # fmt: skip

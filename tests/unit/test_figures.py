@@ -91,11 +91,22 @@ def test_heatmap_scales_between_chance_and_oracle(tables):
     assert cells.at[("mono_vs_dc_auroc", "pca10"), "n_donors"] == 6
 
 
+def test_absolute_pseudotime_is_never_shaded(tables):
+    summary = tables["summary"].copy()
+    for method, value in (("chance", 0.05), ("oracle", 1.0)):
+        here = (summary["endpoint"].isin(["pseudotime_spearman_abs", "pseudotime_spearman"])) & (
+            summary["method"] == method
+        )
+        summary.loc[here, "mean"] = value
+    _, source = draw("method_endpoint_heatmap", {**tables, "summary": summary}, "lodo")
+    shaded = source.groupby("endpoint")["scaled"].agg(lambda scaled: scaled.notna().any())
+    assert shaded["pseudotime_spearman"]
+    assert not shaded["pseudotime_spearman_abs"]
+
+
 def test_comparisons_are_extracted_head_minus_other_whatever_the_stored_order(tables):
-    _, source = draw("comparisons", tables, "grouped")
-    stored = tables["comparisons"].query(
-        "campaign == 'grouped' and family == 'verdict' and endpoint == 'branch_macro_f1'"
-    )
+    _, source = draw("comparisons", tables, "lodo")
+    stored = tables["comparisons"].query("campaign == 'lodo' and family == 'verdict' and endpoint == 'branch_macro_f1'")
     one = source[(source["endpoint"] == "branch_macro_f1") & (source["real"] == "extracted_head [fixed]")].set_index(
         "other"
     )
@@ -104,17 +115,49 @@ def test_comparisons_are_extracted_head_minus_other_whatever_the_stored_order(ta
     reverse = stored.assign(method_a=stored["method_b"], method_b=stored["method_a"], effect=-stored["effect"],
                             ci_low=-stored["ci_high"], ci_high=-stored["ci_low"])  # fmt: skip
     rest = tables["comparisons"].drop(stored.index)
-    _, again = draw("comparisons", {"comparisons": pd.concat([rest, reverse])}, "grouped")
+    _, again = draw("comparisons", {"comparisons": pd.concat([rest, reverse])}, "lodo")
     columns = ["endpoint", "real", "other", "n", "effect", "ci_low", "ci_high", "q", "split_q"]
     pd.testing.assert_frame_equal(again[columns], source[columns])
     split = tables["comparisons"].query(
-        "campaign == 'grouped' and unit == 'split' and endpoint == 'branch_macro_f1' "
+        "campaign == 'lodo' and unit == 'split' and endpoint == 'branch_macro_f1' "
         "and method_a == 'extracted_head [fixed]' and method_b == 'pca10'")  # fmt: skip
     assert one.at["pca10", "split_q"] == split["q"].item()
     assert "gaussian_head [plateau]" not in one.index  # budgets are never mixed
     assert set(source["endpoint"]) == set(
-        tables["comparisons"].query("campaign == 'grouped' and family == 'verdict'")["endpoint"]
+        tables["comparisons"].query("campaign == 'lodo' and family == 'verdict'")["endpoint"]
     )
+
+
+def markers(figure, axis: int) -> list[tuple[str, bool]]:
+    """(marker, filled) of the donor-level marks of one panel."""
+    lines = figure.axes[axis].get_lines()
+    return [(m.get_marker(), m.get_markerfacecolor() != "white") for m in lines if m.get_marker() in ("o", "s")]
+
+
+def test_rows_of_random_arms_are_drawn_hollow_among_verdict_endpoints(tables):
+    figure, source = draw("comparisons", tables, "lodo")
+    gaussian = source[source["other"].str.startswith("gaussian_head")]
+    assert set(gaussian["endpoint"]) == set(source["endpoint"])
+    assert set(gaussian["family"]) == {"descriptive"}
+    assert gaussian["q"].isna().all()
+    assert gaussian["ci_low"].notna().all()
+    first = source[source["endpoint"] == style.endpoint_order(list(source["endpoint"]))[0]]
+    drawn = markers(figure, 0)
+    assert sum(filled for _, filled in drawn) == (first["q"] < 0.05).sum() > 0
+    assert not any(filled for _, filled in drawn[:2])  # the control's row is the first, with both budgets
+    assert any("No q: random arms" in text.get_text() for text in figure.texts)
+
+
+def test_a_campaign_without_verdict_is_drawn_whole_and_hollow(tables):
+    figure, source = draw("comparisons", tables, "grouped")
+    pairs = tables["comparisons"].query("campaign == 'grouped' and unit == 'donor'")
+    assert set(source["endpoint"]) == set(pairs["endpoint"])
+    assert source["q"].isna().all()
+    shown = [index for index, ax in enumerate(figure.axes) if ax.get_visible()]
+    assert all("*" in figure.axes[index].get_title(loc="left") for index in shown)
+    drawn = [mark for index in shown for mark in markers(figure, index)]
+    assert drawn
+    assert not any(filled for _, filled in drawn)
 
 
 def test_pseudotime_counts_donors_above_their_own_null(tables):
@@ -179,8 +222,8 @@ def test_empty_tables_become_a_figure_that_says_so(tables):
 
 
 def test_every_text_lies_inside_its_figure(tables):
-    for name in FIGURES:
-        figure, _ = draw(name, tables, scope_of(name))
+    for name, scope in [*((name, scope_of(name)) for name in FIGURES), ("comparisons", "grouped")]:
+        figure, _ = draw(name, tables, scope)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         box, renderer = figure.bbox, canvas.get_renderer()

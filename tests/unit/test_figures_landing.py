@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from docutils.core import publish_string
@@ -11,7 +12,8 @@ from figure_tables import world, write_world
 from jinja2 import Environment, StrictUndefined
 
 from opbench.figures.draw import FIGURES
-from opbench.figures.landing import control_sentences, escape, write_landing
+from opbench.figures.landing import _healthy, control_sentences, write_landing
+from opbench.figures.rst import escape
 from opbench.io import tables as contracts
 
 REPORT = Path(__file__).parents[2] / "workflow" / "report"
@@ -27,26 +29,70 @@ def html(text: str, **context: object) -> str:
     return publish_string(page, writer="html", settings_overrides={"halt_level": 2, "report_level": 5}).decode()
 
 
-def make_landing(tmp_path: Path, n_donors: int = 14) -> str:
+def make_landing(tmp_path: Path, n_donors: int = 14, checkpoint: str | None = None, design: str = "") -> str:
     tables = world(n_donors)
     leakage = pd.DataFrame(
         [("demo", "marrow", "lodo", s, m, p, 13, 1, 900, 60, x, x, 0, 1, p == "leaking", v) for s in range(3)
          for m, p, x, v in (("pca10", "inductive", 0, "disjoint"), ("leaking_head", "leaking", 1, LEAKS))],
         columns=contracts.LEAKAGE.names)  # fmt: skip
     paths = write_world({**tables, "leakage": leakage}, tmp_path)
+    genes = pd.DataFrame({"gene": [f"g{k}" for k in range(1234)], "rank": range(1234), "score": 0.0, "source": "x"})
+    contracts.write_table(genes, tmp_path / "genes.parquet", contracts.GENES)
     model = {
         "name": NASTY, "digest": "0123456789abcdef0123", "published": False, "layers": 6, "heads": 4, "width": 32,
         "parameters": 123456, "learnt": True, "verdict": "nano_x is 12 % better than gene means.",
     }  # fmt: skip
     (tmp_path / "model.json").write_text(json.dumps(model))
     config = {
-        "run": "demo_run", "statistics": {"level": 0.95},
+        "run": "demo_run", "statistics": {"level": 0.95, "healthy": ["healthy"]}, "model": {"checkpoint": checkpoint},
         "datasets": {"vangalen": {"simulate": None, "source": NASTY}, "kang": {"simulate": {"donors": 8}}},
-        "campaigns": {"lodo": {"panel": "marrow", "design": "leave_one_donor_out"}},
+        "campaigns": {"lodo": {"panel": "marrow", "design": design or "leave_one_donor_out"}},
     }  # fmt: skip
-    names = ("summary", "comparisons", "panels", "splits", "leakage")
-    write_landing(config, tmp_path / "model.json", *(paths[name][0] for name in names), tmp_path / "landing.rst")
-    return (tmp_path / "landing.rst").read_text()
+    names = ("summary", "comparisons", "panels", "roles", "splits", "leakage")
+    files = {name: paths[name][0] for name in names}
+    write_landing(config, tmp_path / "model.json", files, {"marrow": tmp_path / "genes.parquet"}, tmp_path / "l.rst")
+    return (tmp_path / "l.rst").read_text()
+
+
+def test_panels_block_counts_zero_filled_genes_and_dropped_cells(tmp_path):
+    rst = make_landing(tmp_path)
+    html(rst)
+    block = rst[rst.index("Panels\n---") : rst.index("Campaign lodo")]
+    assert "1,234" in block
+    # 51 without a label and 10 to 15 of six labels: the five largest are named, two labels are summed.
+    assert "126 cells of 626 dropped" in block
+    assert "(no label 51, cDC 15, Mono 14, ProMono 13, GMP 12, 2 other labels 21)" in block
+    assert "kang: no cell was dropped." in block
+    rows = {row.split("- ")[1].strip(): row for row in block.split("   * - ")[2:]}
+    assert {name: ("- 7\n" in row, "partial library**" in row) for name, row in rows.items()} == {
+        "vangalen": (False, False), "kang": (True, True),
+    }  # fmt: skip
+
+
+def test_healthy_donors_have_a_table_of_their_own(tmp_path):
+    page = html(make_landing(tmp_path))
+    row = world()["summary"].query(
+        "campaign == 'lodo' and subset == 'healthy' and method == 'pca10' and endpoint == 'stage_macro_f1'"
+    ).iloc[0]  # fmt: skip
+    assert "Healthy donors alone: 4 donors, descriptive; none of them gave cells to the corpus" in page
+    assert f"{row['mean']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]" in page
+    assert "Healthy donors alone" not in make_landing(tmp_path, n_donors=1)
+
+
+def test_healthy_donors_of_the_corpus_are_no_check():
+    drawn = world()["splits"].assign(pretraining_overlap=True)
+    lines = _healthy(world()["summary"].query("campaign == 'lodo'"), drawn, ["healthy"])
+    assert "4 of them also gave cells to the corpus" in lines[0]
+    assert _healthy(world()["summary"].query("subset == 'all'"), drawn, ["healthy"]) == []
+
+
+def test_caveats_appear_where_they_apply(tmp_path):
+    plain, other = make_landing(tmp_path), make_landing(tmp_path, checkpoint="some/folder", design="frozen")
+    for words in ("shares a stage with the truth", "what else the checkpoint saw is unknown"):
+        assert words in other
+        assert words not in plain
+    assert "resamples donors and draws of the control" in plain
+    assert "verdict needs the evidence battery" in html(plain)
 
 
 def test_page_renders_and_names_come_out_as_they_went_in(tmp_path):
@@ -70,43 +116,28 @@ def test_page_gives_the_means_of_the_summary(tmp_path):
 
 
 def test_one_donor_page_renders(tmp_path):
-    assert "carry a verdict" in html(make_landing(tmp_path, n_donors=1))
+    assert "carries a verdict; all are descriptive" in html(make_landing(tmp_path, n_donors=1))
 
 
-def pair(q: float, effect: float = 0.02, p_floor: float = 0.0001, family: str = "verdict") -> pd.DataFrame:
-    row = (
-        "r",
-        "p",
-        "c",
-        family,
-        "stage_macro_f1",
-        "extracted_head",
-        "gaussian_head",
-        "donor",
-        14,
-        effect,
-        -0.01,
-        0.05,
-        3.0,
-        0.2,
-        q,
-        p_floor,
-    )
+def pair(low: float, high: float, q: float = np.nan, family: str = "descriptive") -> pd.DataFrame:
+    row = ("r", "p", "c", family, "stage_macro_f1", "extracted_head", "gaussian_head", "donor", 14,
+           (low + high) / 2, low, high, 3.0, 0.2, q, 0.0001)  # fmt: skip
     return pd.DataFrame([row], columns=contracts.COMPARISONS.names)
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (pair(0.01), "**above** the control"), (pair(0.01, -0.02), "**below** the control"),
-        (pair(0.3), "undecided: these donors do not exclude"), (pair(0.3, p_floor=0.25), "cannot decide"),
-        (pair(float("nan"), family="descriptive"), "descriptive only"),
+        (pair(0.01, 0.05), "**interval above 0**"), (pair(-0.05, -0.01), "**interval below 0**"),
+        (pair(-0.01, 0.05), "interval includes 0"), (pair(0.0, 0.05), "interval includes 0"),
+        (pair(-0.01, 0.05, q=0.001, family="verdict"), "interval includes 0"), (pair(np.nan, np.nan), "no interval"),
     ],
 )  # fmt: skip
-def test_sentences_about_the_control(table, said):
+def test_sentences_about_the_control_speak_from_the_interval(table, said):
     (sentence,) = control_sentences(table, "c", 0.95)
     assert said in sentence
     assert "14 donors" in sentence
+    assert "q =" not in sentence
     assert not any(word in sentence.lower() for word in ("no difference", "equal", "same as", "no effect"))
 
 
@@ -129,6 +160,7 @@ def test_captions_render_for_every_figure_and_table():
     for path in sorted(REPORT.glob("table_*.rst")):
         assert "<strong>How to read.</strong>" in html(path.read_text()), path
     expected = {
-        f"table_{name}.rst" for name in ("scores", "summary", "comparisons", "costs", "splits", "leakage", "panels")
+        f"table_{name}.rst"
+        for name in ("scores", "summary", "comparisons", "costs", "splits", "leakage", "panels", "roles")
     }
     assert expected <= {path.name for path in REPORT.glob("table_*.rst")}

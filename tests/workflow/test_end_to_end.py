@@ -51,7 +51,8 @@ def test_a_failing_method_is_typed_rows_and_the_run_goes_on(run):
         ("broken", "ValueError: planted failure"),
         ("unloadable", "ModuleNotFoundError: No module named 'not_installed'"),
     ):
-        rows = read(run, "scores").query("method == @method")
+        scores = read(run, "scores")
+        rows = scores[scores["method"] == method]
         assert set(rows["status"]) == {"failed"}
         assert set(rows["reason"]) == {reason}
         assert rows["value"].isna().all()

@@ -253,6 +253,7 @@ rule write_provenance:
                 "splits",
                 "leakage",
                 "panels",
+                "roles",
                 "nulls",
             )
         ],

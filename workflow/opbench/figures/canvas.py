@@ -88,6 +88,6 @@ def key(marker: str, label: str, fill: bool = True, colour: str = INK, size: flo
     return Line2D([], [], linestyle="", marker=marker, color=colour, mfc=face, mec=colour, ms=size, label=label)
 
 
-def bottom_legend(figure: Figure, handles: list, columns: int) -> None:
-    """A legend in the strip that `endpoint_grid` leaves free."""
-    figure.legend(handles=handles, loc="lower center", ncols=columns, bbox_to_anchor=(0.5, 0.0), handlelength=1.4)
+def bottom_legend(figure: Figure, handles: list, columns: int, bottom: float = 0.0) -> None:
+    """A legend in the strip that `endpoint_grid` leaves free, from `bottom` (share of the height) upwards."""
+    figure.legend(handles=handles, loc="lower center", ncols=columns, bbox_to_anchor=(0.5, bottom), handlelength=1.4)

@@ -161,6 +161,10 @@ def _legend(figure: Figure, reals: list[str]) -> None:
         Line2D([], [], linestyle="", label="right of 0: the extracted head is better"),
         canvas.key(">", "beyond the axis (mean ± half its interval)", fill=False, size=3.6),
     ]
-    canvas.bottom_legend(figure, handles, 3)
-    note = "No q: random arms (their interval resamples donors and draws), leaking methods, oracle, chance, and panels with *."
-    figure.text(0.5, 0.4 / (figure.get_figheight() / MM), note, ha="center", va="bottom")
+    height = figure.get_figheight() / MM
+    canvas.bottom_legend(figure, handles, 3, bottom=6.5 / height)
+    note = (
+        "No q: random arms (several draws; the interval resamples donors and draws), leaking methods, oracle, chance;\n"
+        "and all rows of a panel marked *, which is descriptive."
+    )
+    figure.text(0.5, 0.5 / height, note, ha="center", va="bottom", linespacing=1.3)

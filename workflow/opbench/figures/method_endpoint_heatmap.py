@@ -136,7 +136,7 @@ def _legend(figure: Figure, total: float, foot: float, empty: list[str], scaled:
         figure.colorbar(mappable, cax=bar, orientation="horizontal", ticks=[0, 1])
         bar.set_xticks([0, 1], labels=["chance", "oracle"])
         bar.tick_params(length=0)
-    shade = " Shade runs from chance to oracle in each column." if scaled else " No shade: chance or oracle was not run."
+    shade = " Shade: chance to oracle of the column." if scaled else " No shade: chance or oracle was not run."
     text = (
         f"Mean over donors, ± half the width of its bootstrap interval.{shade}\n"
         "* descriptive, carries no verdict.   Dark corner: fewer donors than the column's n.\n"

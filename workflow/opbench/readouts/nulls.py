@@ -46,9 +46,10 @@ def write_nulls(config: Config, panels: dict[str, str], splits: list[str], outpu
             continue
         obs = read_panel_obs(panels[panel])
         obs = obs[(obs["dataset"] == campaign.test) & obs["donor"].isin(tested)]
+        counted = int((obs.groupby("donor", observed=True)["depth"].nunique() >= MIN_DEPTHS).sum())
         null = mean_null(obs, draws, campaign.seed)
         rows.append(
-            (config.run, panel, name, "random_value_per_cell_type", draws, obs["donor"].nunique(),
+            (config.run, panel, name, "random_value_per_cell_type", draws, counted,
              float(null.mean()), float(np.quantile(null, 0.95)))
         )  # fmt: skip
     write_table(pd.DataFrame(rows, columns=NULLS.names), output, NULLS, tsv=True)

@@ -120,8 +120,7 @@ def _competing(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str]) -> np
 
 def _campaign(scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics, may_carry: bool) -> pd.DataFrame:
     """All comparisons of one campaign, families not yet corrected."""
-    draws = scores.groupby("label")["draw"].nunique()
-    drawn = set(draws[draws > 1].index)
+    drawn = set(scores.loc[scores["draw"] >= 0, "label"])  # one draw is a random arm too
     verdict, healthy = verdict_endpoints(endpoints), healthy_donors(scores, statistics)
     parts = []
     for endpoint, part in scores[scores["status"].isin(SCORED)].groupby("endpoint", sort=True):

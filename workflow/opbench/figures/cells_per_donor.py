@@ -80,7 +80,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     overhang = max([text_width(name) for name in campaigns], default=0) * np.cos(np.radians(ANGLE))
     cell_w = min(CELL_W, (WIDTH - left - overhang - 2) / (widest + 0.9 * len(campaigns) + 1.7))
     heads = [
-        max(TITLE, 9.5 + max(map(text_width, labels.index)) * np.sin(np.radians(ANGLE)))
+        max(TITLE, 9.5 + max(map(text_width, [*labels.index, *campaigns])) * np.sin(np.radians(ANGLE)))
         for _, labels, _ in blocks.values()
     ]
     heights = [CELL_H * len(counts) for counts, _, _ in blocks.values()]

@@ -8,6 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from opbench.figures import canvas
 from opbench.figures.style import DOUBLE, MM, REAL, Label, method_colour, method_name, method_order
 from opbench.figures.values import of_scope
+from opbench.io.labels import method_labels
 
 _MARKERS = "osD^vP*X"
 #: Right edges of the columns of facts, in widths of the axes.
@@ -34,8 +35,7 @@ def _seconds(value: float, _: int) -> str:
 
 def _source(costs: pd.DataFrame) -> pd.DataFrame:
     """Sums over chunks by method label, campaign and draw; memory and parameters are the largest."""
-    several = costs.groupby("method")["budget"].transform("nunique") > 1
-    label = costs["method"].mask(several, costs["method"] + " [" + costs["budget"] + "]")
+    label = method_labels(costs)
     keys = ["method", "campaign", "draw"]
     table = costs.assign(method=label).groupby(keys, sort=True).agg(
         chunks=("chunk", "nunique"), splits=("splits", "sum"), fits=("fits", "sum"), wall_s=("wall_s", "sum"),

@@ -4,7 +4,6 @@ The released loader keeps whichever tensors happen to match, which leaves attent
 (the released name is `Wqkv`, PyTorch's is `in_proj_`). Here every tensor must be there with its shape.
 """
 
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opbench.io.errors import InputError
+from opbench.io.provenance import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,12 +71,6 @@ def tensor_shapes(args: Mapping[str, Any], rows: int) -> dict[str, tuple[int, ..
     return shapes
 
 
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal text."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def read_vocab(path: str | Path) -> dict[str, int]:
     """Read `vocab.json` (symbol to id); distinct integers from 0, with `<pad>` and `<cls>`."""
     vocab = _read_json(Path(path))
@@ -118,7 +112,7 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
             f"{folder}/vocab.json: the largest id is {max(vocab.values())} but encoder.embedding.weight has "
             f"{rows} rows; use the vocabulary that belongs to the weights."
         )
-    return Checkpoint(folder, args, vocab, state, file_digest(weights))
+    return Checkpoint(folder, args, vocab, state, sha256_of(weights))
 
 
 def write_checkpoint(

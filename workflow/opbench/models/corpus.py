@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from opbench.io.errors import InputError
+from opbench.io.provenance import sha256_of
 from opbench.io.seeds import derive_seed
-from opbench.models.checkpoint import file_digest
 from opbench.panels.build import log1p_cp10k
 from opbench.panels.reading import open_h5ad
 
@@ -34,7 +34,7 @@ class Corpus:
     @property
     def digest(self) -> str:
         """The sha256 of the file."""
-        return file_digest(self.path)
+        return sha256_of(self.path)
 
 
 def read_corpus(corpus_h5ad: str | Path, genes: list[str] | None = None) -> Corpus:
@@ -71,7 +71,7 @@ def known_corpus(corpus_h5ad: str | Path, vocab: Mapping[str, int]) -> tuple[Cor
 
 
 def is_validation(cell_ids: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """A fixed tenth of the cells, by a hash of the cell id alone: never trained on, in whatever corpus."""
+    """A fixed tenth of the cells, by a hash of the cell id alone; `pretrain` never trains on them (others may have)."""
     return np.array([derive_seed("validation", cell) % VALIDATION_SHARE == 0 for cell in cell_ids], dtype=bool)
 
 

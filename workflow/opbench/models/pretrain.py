@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from opbench.config.model import Pretraining
 from opbench.io.errors import InputError
+from opbench.io.provenance import sha256_of
 from opbench.io.seeds import keyed_rng
-from opbench.models.checkpoint import CLS, EOC, PAD, file_digest, read_vocab, write_checkpoint
+from opbench.models.checkpoint import CLS, EOC, PAD, read_vocab, write_checkpoint
 from opbench.models.corpus import Corpus, is_validation, known_corpus
 from opbench.models.masked import (
     MASK_VALUE,
@@ -75,7 +76,7 @@ def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretrainin
         "corpus_genes": len(corpus.genes),
         "vocabulary": sum(token not in (PAD, CLS, EOC) for token in vocab),
         "epochs": history,
-        "model_digest": file_digest(output / "best_model.pt"),
+        "model_digest": sha256_of(output / "best_model.pt"),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "seconds": round(time.monotonic() - started, 1),

@@ -92,7 +92,7 @@ def test_caveats_appear_where_they_apply(tmp_path):
         assert words in other
         assert words not in plain
     assert "resamples donors and draws of the control" in plain
-    assert "verdict needs the evidence battery" in html(plain)
+    assert "that takes many more draws" in html(plain)
 
 
 def test_page_renders_and_names_come_out_as_they_went_in(tmp_path):

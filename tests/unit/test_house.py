@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
 
 from opbench.config import document, load_config, parse_config
 from opbench.io.errors import InputError
@@ -82,5 +83,21 @@ def test_shipped_configurations_are_valid(path):
 
 def test_a_misspelt_key_is_named():
     raw = {"run": "x", "datasets": {"a": {"simulate": {"donor": 3}}}}
-    with pytest.raises(InputError, match=r"datasets\.a\.simulate\.donor"):
+    with pytest.raises(InputError, match=r"datasets\.a\.simulate\.donor is no known key; did you mean 'donors'\?"):
         parse_config(raw)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("endpoints", {"binary": {"b": {"positive": {"cohrt": ["T"]}, "negative": {"cohort": ["NK"]}}}}, "'cohrt'"),
+        ("endpoints", {"verdict": ["brnch_macro_f1"]}, "brnch_macro_f1"),
+        ("operators", {"gaussian_draws": 0}, "None"),
+    ],
+)
+def test_a_wrong_name_is_refused_and_named(section, change, message):
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    raw["campaigns"]["lodo"]["gaussian_draws"] = 1
+    expected = message if message != "None" else "more than operators.gaussian_draws"
+    with pytest.raises(InputError, match=expected):
+        parse_config(raw | {section: change})

@@ -22,7 +22,20 @@ rule draw_splits:
         runtime=10,
     params:
         source=source("draw_splits"),
-        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "design", "train", "test", "splits", "test_donors", "never_tested", "min_cells", "seed")),
+        campaign=lambda wildcards: campaign_settings(
+            wildcards.campaign,
+            *(
+                "panel",
+                "design",
+                "train",
+                "test",
+                "splits",
+                "test_donors",
+                "never_tested",
+                "min_cells",
+                "seed",
+            ),
+        ),
     message:
         "Drawing the splits of {wildcards.campaign}"
     script:
@@ -46,7 +59,9 @@ rule find_roots:
         runtime=60,
     params:
         source=source("find_roots"),
-        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "train", "test", "pseudotime")),
+        campaign=lambda wildcards: campaign_settings(
+            wildcards.campaign, *("panel", "train", "test", "pseudotime")
+        ),
     message:
         "Finding root cells for {wildcards.campaign}"
     script:
@@ -78,7 +93,20 @@ rule run_method:
         source=lambda wildcards: source(
             "run_method", one_sentence(registry.find, wildcards.method)
         ),
-        campaign=lambda wildcards: campaign_settings(wildcards.campaign, *("panel", "design", "train", "test", "splits_per_job", "budgets", "gaussian_draws", "pseudotime", "seed")),
+        campaign=lambda wildcards: campaign_settings(
+            wildcards.campaign,
+            *(
+                "panel",
+                "design",
+                "train",
+                "test",
+                "splits_per_job",
+                "budgets",
+                "gaussian_draws",
+                "pseudotime",
+                "seed",
+            ),
+        ),
         run=settings(
             "run",
             "adaptor",

@@ -108,7 +108,11 @@ def checkpoint_file(name):
 
 def weights_file():
     """The file that the reader takes: the first of its names that is there."""
-    names = [name for name in WEIGHT_FILES if CONFIG.model.checkpoint and Path(checkpoint_file(name)).is_file()]
+    names = [
+        name
+        for name in WEIGHT_FILES
+        if CONFIG.model.checkpoint and Path(checkpoint_file(name)).is_file()
+    ]
     return checkpoint_file(next(iter(names), WEIGHT_FILES[0]))
 
 
@@ -148,7 +152,11 @@ def methods_of(campaign):
 
 def descriptive_campaigns():
     """The paper's design is shown and never the basis of a verdict."""
-    return [name for name, campaign in CONFIG.campaigns.items() if campaign.design == "grouped"]
+    return [
+        name
+        for name, campaign in CONFIG.campaigns.items()
+        if campaign.design == "grouped"
+    ]
 
 
 def chunks_of(campaign):
@@ -166,7 +174,10 @@ def method_features(wildcards):
 
 def method_memory(wildcards, input, attempt):
     """What the method declares for a small panel, and room for its inputs."""
-    return attempt * (one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000) + 6 * input.size_mb)
+    return attempt * (
+        one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000)
+        + 6 * input.size_mb
+    )
 
 
 def method_gpu(wildcards):
@@ -244,7 +255,11 @@ def make_report(python):
     target, landing = Path(f"{RESULTS}/report.zip"), Path(LANDING)
     if not landing.is_file():
         return
-    shown = [landing, *map(Path, figure_files("png")), *Path(f"{RESULTS}/tables").glob("*.tsv")]
+    shown = [
+        landing,
+        *map(Path, figure_files("png")),
+        *Path(f"{RESULTS}/tables").glob("*.tsv"),
+    ]
     newest = max(file.stat().st_mtime for file in shown if file.is_file())
     if not target.is_file() or target.stat().st_mtime < newest:
         # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.

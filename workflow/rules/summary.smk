@@ -260,7 +260,11 @@ rule write_provenance:
         model=f"{RESULTS}/describe_model/model.json",
         data=[dataset_file(name) for name in CONFIG.datasets],
         maps=[*(label_file(name) for name in CONFIG.datasets), *ontology_files()],
-        checkpoint=[weights_file(), checkpoint_file("args.json"), checkpoint_file("vocab.json")],
+        checkpoint=[
+            weights_file(),
+            checkpoint_file("args.json"),
+            checkpoint_file("vocab.json"),
+        ],
     output:
         provenance=f"{RESULTS}/provenance.json",
         config=f"{RESULTS}/config.yaml",

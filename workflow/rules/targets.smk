@@ -10,14 +10,6 @@ rule operators:
         ],
 
 
-rule all:
-    input:
-        rules.write_provenance.output,
-        rules.write_landing.output,
-        rules.operators.input,
-        figure_files("png"),
-
-
 rule tables:
     input:
         rules.write_provenance.input.tables,

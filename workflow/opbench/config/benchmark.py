@@ -33,9 +33,11 @@ class Campaign(Section):
     @model_validator(mode="after")
     def _designs(self) -> "Campaign":
         if self.design == "frozen" and self.train == self.test:
-            raise ValueError("'frozen' needs 'train' and 'test' to be two datasets")
+            raise ValueError(f"'frozen' needs two datasets, but train and test are both '{self.train}'")
         if self.design != "frozen" and self.train != self.test:
-            raise ValueError(f"'{self.design}' needs 'train' and 'test' to be one dataset")
+            raise ValueError(
+                f"'{self.design}' needs one dataset, but train is '{self.train}' and test is '{self.test}'"
+            )
         if self.design == "frozen" and self.splits != 1:
             raise ValueError("'frozen' is one split")
         return self

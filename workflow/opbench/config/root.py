@@ -1,10 +1,11 @@
 """The whole configuration, with the checks that cross sections."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from opbench.config.base import Name, Section
 from opbench.config.benchmark import Campaign, Endpoints, Statistics
@@ -47,6 +48,15 @@ class Config(Section):
                 raise ValueError(f"campaigns.{key}.gaussian_draws is more than operators.gaussian_draws")
             for field in ("train", "test"):
                 known(getattr(campaign, field), self.panels[campaign.panel].datasets, f"campaigns.{key}.{field}")
+        for key, task in self.endpoints.binary.items():
+            for side in ("positive", "negative"):
+                for name in getattr(task, side):
+                    known(name, self.datasets, f"endpoints.binary.{key}.{side}")
+        source = self.datasets[self.model.corpus]
+        if source.corpus is None:
+            raise ValueError(
+                f"model.corpus: dataset '{self.model.corpus}' has no 'corpus' filter; name its cells there"
+            )
         if self.model.checkpoint is None and self.model.pretrain.layers % 3:
             raise ValueError("model.pretrain.layers must be a multiple of 3 (three equal drift blocks)")
         return self
@@ -57,8 +67,33 @@ def parse_config(raw: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}" for item in error.errors())
+        problems = "; ".join(_sentence(item["loc"], item["type"], item["msg"]) for item in error.errors())
         raise InputError(f"configuration: {problems}.") from None
+
+
+def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """One problem in words; an unknown key gets the nearest known one."""
+    where = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(place[-1]), _keys(place[:-1]), n=1)
+        return f"{where} is no known key" + (f"; did you mean '{near[0]}'?" if near else "; see config/README.md")
+    text = message.removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """Names of the keys of the section at `place`; keys of mappings and list positions are passed over."""
+    model: type[BaseModel] = Config
+    for part in place:
+        if part in model.model_fields:
+            annotation = model.model_fields[str(part)].annotation
+            inner = [a for a in (annotation, *_inside(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+            model = inner[0] if inner else model
+    return list(model.model_fields)
+
+
+def _inside(annotation: object) -> list[object]:
+    return [item for arg in get_args(annotation) for item in [arg, *_inside(arg)]]
 
 
 def load_config(*paths: str | Path) -> Config:

@@ -39,7 +39,7 @@ FROZEN = (
 )
 CONTROL_NOTE = (
     "Extracted head minus Gaussian control, by donor. This is descriptive: the interval resamples {what}, few draws "
-    "carry no verdict, and a verdict needs the evidence battery."
+    "carry no verdict: that takes many more draws."
 )
 REAL_LIMIT = (
     "Labels are derived from expression, by the datasets' authors, so that a method that reads expression "

@@ -20,7 +20,9 @@ def read_obs(path: str | Path, columns: Collection[str] = ()) -> pd.DataFrame:
         with h5py.File(path, "r") as file:
             obs = read_elem(file["obs"])
     except (OSError, KeyError) as error:
-        raise InputError(f"{path}: holds no readable 'obs' ({error}); delete it and run again.") from error
+        raise InputError(
+            f"{path}: holds no readable 'obs' ({error}); correct the path, or delete the file if this workflow made it."
+        ) from error
     if missing := sorted(set(columns) - set(obs.columns)):
         raise InputError(f"{path}: 'obs' lacks the columns {missing}; write them, or name others.")
     return obs

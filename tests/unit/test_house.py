@@ -18,6 +18,8 @@ MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)
     "config": GROUND,
     "statistics": GROUND | {"statistics"},
     "figures": GROUND | {"figures"},
+    "standins": GROUND | {"panels", "models", "standins"},
+    "check": GROUND | set(ORDER) | {"statistics", "check"},
 }
 
 

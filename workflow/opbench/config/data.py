@@ -25,7 +25,7 @@ class Columns(Section):
     cell_type: str = Field("cell_type", description="`obs` column of the author's label.")
     tissue: str | None = Field("tissue", description="`obs` column of the tissue; null when there is one tissue.")
     condition: str | None = Field("condition", description="`obs` column of the condition (healthy, disease).")
-    gene: str = Field("index", description="`var` column of the gene symbol, or `index`.")
+    gene: str = Field("index", description="`var` column of the gene symbol (or Ensembl id), or `index`.")
 
 
 class Dataset(Section):
@@ -35,17 +35,34 @@ class Dataset(Section):
         None, description="File name; looked for first in `$OPBENCH_DATA`, then as a path from the working folder."
     )
     url: str | None = Field(None, description="Where to download it from when it is found nowhere.")
+    cellxgene: str | None = Field(
+        None,
+        description="CELLxGENE dataset id: when the file is found nowhere its current version is resolved, downloaded "
+        "and written down.",
+    )
     sha256: str | None = Field(None, description="Digest of the file; required with `url`, checked when given.")
     source: str = Field("", description="Public source and citation, for provenance.")
     simulate: Simulation | None = Field(None, description="Simulate the dataset instead of reading a file.")
     counts: str = Field("X", description="Matrix that holds integer counts: `X`, `raw/X` or `layers/NAME`.")
     columns: Columns = Field(Columns(), description="Column names.")
+    symbols: str | None = Field(
+        None,
+        description="TSV or CSV from Ensembl id to symbol (HGNC's set, or columns `ensembl_gene_id`, `symbol`), "
+        "for a file that holds Ensembl ids only; looked for like datasets.",
+    )
+    duplicates: Literal["sum", "error"] = Field(
+        "sum", description="A gene that occurs in several columns: their counts are summed (logged), or it is an error."
+    )
     evaluation: str | None = Field(
         None, description="Filter (a pandas query over `obs`) of the cells that are benchmarked; null keeps all."
     )
     corpus: str | None = Field(
         None, description="Filter of the cells of the pre-training corpus, which are never tested; null: none."
     )
+    corpus_cells: int | None = Field(
+        None, ge=1, description="Most corpus cells, drawn by `corpus_seed` evenly over donors; null takes all."
+    )
+    corpus_seed: int = Field(0, description="Seed of that draw.")
     labels: str | None = Field(
         None, description="TSV from label to stages (columns `label`, `stages`, the stages joined by `|`)."
     )

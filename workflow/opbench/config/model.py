@@ -30,12 +30,25 @@ class Pretraining(Section):
     seed: int = Field(0, description="Seed of initialisation, masks and order.")
 
 
+class RemoteFile(Section):
+    """A file that is downloaded when it is found nowhere."""
+
+    url: str = Field(description="Where it is.")
+    sha256: str = Field(description="Its digest.")
+
+
 class Model(Section):
     """The frozen scGPT-format checkpoint."""
 
     name: Name = Field(description="Name shown in tables and report.")
     checkpoint: str | None = Field(
         None, description="Checkpoint folder (args.json, vocab.json, best_model.pt); null trains one in the run."
+    )
+    files: dict[Literal["args.json", "vocab.json", "best_model.pt"], RemoteFile] = Field(
+        {}, description="Where to download the checkpoint's files when `checkpoint` is found nowhere."
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where the model runs; `cuda` asks for a GPU and stops when there is none."
     )
     corpus: Name = Field(description="Dataset whose corpus cells make operator, validation and pre-training.")
     pretrain: Pretraining = Field(Pretraining(), description="Recipe when `checkpoint` is null.")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from opbench.figures.catalog import FIGURES
 from opbench.figures.style import RC
 from opbench.io import tables as contracts
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 
 
@@ -44,9 +45,8 @@ def draw_figure(
         if table in inputs
     }
     figure, source = draw(name, read, scope)
-    for path in (output_svg, output_png, output_csv):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(RC):
-        figure.savefig(output_svg, format="svg", metadata={"Date": None, "Creator": "opbench"})
-        figure.savefig(output_png, format="png", metadata={"Software": "opbench"})
-    source.to_csv(output_csv, index=False, float_format="%.10g", lineterminator="\n")
+    with rc_context(RC), atomic(output_svg) as svg, atomic(output_png) as png:
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "opbench"})
+        figure.savefig(png, format="png", metadata={"Software": "opbench"})
+    with atomic(output_csv) as csv:
+        source.to_csv(csv, index=False, float_format="%.10g", lineterminator="\n")

@@ -21,6 +21,7 @@ from opbench.figures.style import (
     method_order,
     number,
 )
+from opbench.io.atomic import write_text
 from opbench.io.tables import COMPARISONS, GENES, LEAKAGE, PANELS, ROLES, SPLITS, SUMMARY, read_table
 
 _DESIGNS = {
@@ -198,8 +199,7 @@ def write_landing(
     page += [
         f"- {text.replace('`', '``')}" for text in (*([REAL_LIMIT] if len(simulated) < len(datasets) else []), *LIMITS)
     ]
-    Path(output_rst).parent.mkdir(parents=True, exist_ok=True)
-    Path(output_rst).write_text("\n".join(page) + "\n", encoding="utf-8")
+    write_text("\n".join(page) + "\n", output_rst)
 
 
 def _campaign(

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from opbench.io.atomic import write_text
+
 PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "anndata", "scanpy", "scikit-learn", "torch")
 
 
@@ -47,7 +49,7 @@ def write_provenance(
 ) -> None:
     """Write provenance.json, and the resolved configuration that makes the run again."""
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    Path(config_output).write_text(text)
+    write_text(text, config_output)
     record = {
         "run": config["run"],
         "commit": _git("rev-parse", "HEAD"),
@@ -61,4 +63,4 @@ def write_provenance(
         "inputs": {str(path): sha256_of(path) for path in data},
         "tables": {Path(path).name: sha256_of(path) for path in tables},
     }
-    Path(output).write_text(json.dumps(record, indent=2) + "\n")
+    write_text(json.dumps(record, indent=2) + "\n", output)

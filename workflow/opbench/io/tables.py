@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 
 
@@ -85,10 +86,11 @@ def write_table(frame: pd.DataFrame, path: str | Path, schema: pa.Schema, tsv: b
     """Write `frame` as parquet, with a `.tsv` copy beside it when `tsv` is set."""
     path = Path(path)
     table = to_table(frame, schema, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
+    with atomic(path) as partial:
+        pq.write_table(table, partial)
     if tsv:
-        table.to_pandas().to_csv(path.with_suffix(".tsv"), sep="\t", index=False, float_format="%.10g")
+        with atomic(path.with_suffix(".tsv")) as partial:
+            table.to_pandas().to_csv(partial, sep="\t", index=False, float_format="%.10g")
 
 
 def read_table(path: str | Path, schema: pa.Schema) -> pd.DataFrame:

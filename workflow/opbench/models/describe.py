@@ -4,6 +4,7 @@ import json
 import logging
 from pathlib import Path
 
+from opbench.io.atomic import write_text
 from opbench.models.checkpoint import CLS, EOC, PAD, is_published, read_checkpoint
 from opbench.models.corpus import known_corpus
 from opbench.models.masked import masked_cells, masked_errors, validation_rng
@@ -54,8 +55,7 @@ def describe_model(
         "learnt": improvement >= LEARNT,
         "verdict": _verdict(name, improvement, errors),
     }
-    Path(output_json).parent.mkdir(parents=True, exist_ok=True)
-    Path(output_json).write_text(json.dumps(record, indent=1) + "\n")
+    write_text(json.dumps(record, indent=1) + "\n", output_json)
     log.info("%s", record["verdict"])
 
 

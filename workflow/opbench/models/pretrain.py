@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from opbench.config.model import Pretraining
+from opbench.io.atomic import write_text
 from opbench.io.errors import InputError
 from opbench.io.provenance import sha256_of
 from opbench.io.seeds import keyed_rng
@@ -81,7 +82,7 @@ def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretrainin
         "torch": torch.__version__,
         "seconds": round(time.monotonic() - started, 1),
     }
-    (output / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_text(json.dumps(record, indent=1) + "\n", output / "recipe.json")
 
 
 def model_args(recipe: Pretraining) -> dict[str, Any]:

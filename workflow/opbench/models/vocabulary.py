@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from opbench.io.atomic import write_text
 from opbench.io.errors import InputError
 from opbench.io.tables import GENES, read_table
 from opbench.models.checkpoint import CLS, EOC, PAD
@@ -48,8 +49,7 @@ def build_vocabulary(
     kept = list(genes)[:max_genes]
     log.info("vocabulary: %d genes, %d more dropped at max_genes", len(kept), len(genes) - len(kept))
     vocab = {token: index for index, token in enumerate([*kept, PAD, CLS, EOC])}
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_text(json.dumps(vocab, indent=0) + "\n")
+    write_text(json.dumps(vocab, indent=0) + "\n", output)
 
 
 def read_gene_list(path: str | Path) -> list[str]:

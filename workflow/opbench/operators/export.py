@@ -1,10 +1,9 @@
 """Stages: export operators from an attention file, and project cells through one."""
 
-from pathlib import Path
-
 import numpy as np
 
 from opbench.config.model import Operators
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 from opbench.models.attention import AttentionSums, load_attention
 from opbench.operators.controls import gaussian_blocks, gaussian_halves
@@ -53,9 +52,9 @@ def project_cells(panel: str, operator: str, output: str) -> None:
     if tuple(cells.var_names) != op.genes:
         raise InputError(f"{operator}: its genes are not those of {panel}; export the operator for this panel again.")
     log1p = cells.layers["log1p"]
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
     shape = (cells.n_obs, op.matrix.shape[1])
-    features = np.lib.format.open_memmap(output, mode="w+", dtype=np.float32, shape=shape)
-    for start in range(0, cells.n_obs, 4096):
-        features[start : start + 4096] = log1p[start : start + 4096] @ op.matrix
-    features.flush()
+    with atomic(output) as partial:
+        features = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        for start in range(0, cells.n_obs, 4096):
+            features[start : start + 4096] = log1p[start : start + 4096] @ op.matrix
+        features.flush()

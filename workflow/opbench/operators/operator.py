@@ -8,6 +8,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 
 
@@ -40,10 +41,10 @@ def from_blocks(blocks: list[np.ndarray], support: np.ndarray, genes: tuple[str,
 
 def write_operator(operator: Operator, path: str | Path) -> None:
     """Write as safetensors; genes and provenance travel in the header."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     meta = {"genes": json.dumps(operator.genes), "meta": json.dumps(operator.meta, sort_keys=True)}
     tensors = {"matrix": operator.matrix, "support": operator.support.astype(np.uint8)}
-    save_file(tensors, str(path), metadata=meta)
+    with atomic(path) as partial:
+        save_file(tensors, str(partial), metadata=meta)
 
 
 def read_operator(path: str | Path) -> Operator:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
 from opbench.config.data import Simulation
+from opbench.io.atomic import atomic
 from opbench.io.seeds import keyed_rng
 from opbench.panels.ontology import ROOT, Ontology
 
@@ -72,8 +73,8 @@ def simulate_cohort(simulation: Simulation, ontology_folder: str | Path, output:
     genes = pd.Index([f"G{g + 1:04d}" for g in range(simulation.genes)], name="symbol")
     adata = AnnData(counts, obs=obs.astype("category"), var=pd.DataFrame(index=genes))
     adata.uns["provenance"] = {"source": "simulated", "seed": simulation.seed}
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    adata.write_h5ad(output)
+    with atomic(output) as partial:
+        adata.write_h5ad(partial)
 
 
 def draw_cohort(

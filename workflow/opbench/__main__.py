@@ -1,0 +1,7 @@
+"""`python -m opbench`."""
+
+import sys
+
+from opbench.cli import main
+
+sys.exit(main())

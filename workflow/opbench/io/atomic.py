@@ -4,18 +4,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+#: Start of the names of files that are being written; one left behind belongs to a process that was killed.
+PARTIAL = ".partial-"
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a path in the same folder to write to; on success it takes the place of `path`, else it is removed.
 
-    The name keeps the suffix, because writers choose formats by it. A killed process leaves only a file that
-    starts with `.partial-`, which the next writer of `path` replaces.
+    The name keeps the suffix, because writers choose formats by it, and is never the same twice: a job that
+    outlives the workflow that started it must not write into the file of the job that replaces it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f"{PARTIAL}{uuid4().hex[:8]}-{path.name}")
     try:
         yield partial
         with open(partial, "rb") as file:
@@ -29,3 +33,9 @@ def write_text(text: str, path: str | Path) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def remove_partial(folder: str | Path) -> None:
+    """Remove what killed processes left in `folder` and below."""
+    for partial in Path(folder).rglob(f"{PARTIAL}*"):
+        partial.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
             partial.write_text("ha")
             raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         half()
     assert target.read_text() == "old"
     assert os.listdir(target.parent) == ["t.tsv"]

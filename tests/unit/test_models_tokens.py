@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from opbench.io.seeds import keyed_rng
-from opbench.models.tokens import batches, bin_values, pad_batch, tokenise, tokenise_cells
+from opbench.models.tokens import bin_values, in_gene_order, packed, pad_batch, tokenise, tokenise_cells
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "scgpt_reference" / "binning.npz"
 
@@ -67,23 +67,33 @@ def test_a_cell_gives_the_same_tokens_in_any_order_and_batch(expression, convent
         assert np.array_equal(moved.values[ours], table.values[theirs])
 
 
-def test_batches_hold_every_cell_once_within_the_budget(expression):
-    table = tokenise_cells(expression, [str(i) for i in range(30)], "embedding", 50, seed=0)
+def test_packed_batches_hold_every_cell_once_within_the_budget(expression):
+    table = in_gene_order(tokenise_cells(expression, [str(i) for i in range(30)], "embedding", 50, seed=0))
     ids = np.arange(100, 140)
     seen = []
-    for batch in batches(table, ids, cls_id=7, pad_id=8, batch_tokens=60):
-        assert batch.gene_ids.size <= 60 or len(batch.rows) == 1
+    for batch in packed(table, ids, cls_id=7, batch_tokens=60):
+        assert len(batch.gene_ids) <= 60 or len(batch.rows) == 1
         seen += batch.rows.tolist()
-        for row, cell in enumerate(batch.rows):
-            span = slice(table.indptr[cell], table.indptr[cell + 1])
-            keep = ~batch.padding[row]
-            assert keep.sum() == table.lengths[cell]
-            assert batch.gene_ids[row, 0] == 7
-            assert np.array_equal(batch.gene_ids[row, keep][1:], ids[table.columns[span][1:]])
-            assert np.array_equal(batch.values[row, keep], table.values[span])
-            assert (batch.gene_ids[row, ~keep] == 8).all()
-            assert (batch.values[row, ~keep] == -2).all()
-    assert sorted(seen) == list(range(30))
+        for span, cell in zip(batch.spans, batch.rows, strict=True):
+            held = slice(table.indptr[cell], table.indptr[cell + 1])
+            assert batch.gene_ids[span][0] == 7
+            assert np.array_equal(batch.gene_ids[span][1:], ids[table.columns[held][1:]])
+            assert np.array_equal(batch.values[span], table.values[held])
+    assert seen == list(range(30))
+
+
+def test_gene_order_moves_values_with_their_genes_and_skips_empty_cells(expression):
+    cells = [str(i) for i in range(30)]
+    expression = csr_matrix(expression.toarray() * ~np.isin(np.arange(30), [0, 7, 29])[:, None])
+    by_value = tokenise_cells(expression, cells, "operator", 12, seed=0)
+    table = in_gene_order(by_value)
+    for row in range(30):
+        span = slice(table.indptr[row], table.indptr[row + 1])
+        assert (np.diff(table.columns[span]) > 0).all()
+        assert np.array_equal(table.values[span], expression[row].toarray()[0, table.columns[span]])
+        assert set(table.columns[span]) == set(by_value.columns[span])
+    rows = np.concatenate([batch.rows for batch in packed(table, np.arange(40), 0, 25)])
+    assert rows.tolist() == [row for row in range(30) if row not in (0, 7, 29)]
 
 
 def test_padding_does_not_leak_from_the_next_cell(expression):

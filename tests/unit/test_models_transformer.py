@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from opbench.io.errors import InputError
-from opbench.models.checkpoint import is_published, read_checkpoint, write_checkpoint
+from opbench.models.checkpoint import read_checkpoint, write_checkpoint
 from opbench.models.transformer import ScGPT, load_model
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "scgpt_reference"
@@ -73,7 +73,7 @@ def test_written_checkpoint_keeps_released_names_and_bits(checkpoint, tmp_path):
     written = torch.load(tmp_path / "best_model.pt", weights_only=True)
     assert set(written) == set(released)
     assert all(torch.equal(written[name], released[name]) for name in released)
-    assert not is_published(checkpoint)
+    assert not checkpoint.published
 
 
 def folder_with(tmp_path, change, wrap=lambda state: state):

@@ -14,7 +14,7 @@ from opbench.io.errors import InputError
 from opbench.io.tables import CELLS, GENES, PANELS, read_table
 from opbench.panels import reading
 from opbench.panels.build import build_corpus, build_panel
-from opbench.panels.cells import select_cells
+from opbench.panels.cells import draw_corpus, select_cells
 from opbench.panels.describe import describe_panels
 from opbench.panels.genes import select_genes
 from opbench.panels.panel import read_panel
@@ -64,9 +64,7 @@ def select(tmp_path, dataset=None, **keys):
 
 
 @pytest.mark.parametrize("layout", ["csr", "csc", "dense", "layers/raw", "raw/X"])
-def test_cells_of_every_layout(tmp_path, monkeypatch, layout):
-    monkeypatch.setattr(reading, "BLOCK", 64)
-    monkeypatch.setattr(reading.iter_row_blocks, "__defaults__", (None, 64))
+def test_cells_of_every_layout(tmp_path, layout):
     dataset = entry(tmp_path, counts=layout if "/" in layout else "X")
     counts, cells = select(tmp_path, dataset, layout=layout)
     assert cells["role"].value_counts().to_dict() == {"evaluation": 120, "corpus": 150, "dropped": 30}
@@ -113,10 +111,11 @@ def test_unstaged_label_is_dropped_and_unused_labels_need_no_row(tmp_path):
         ({"edit": _spoil(-1)}, {}, "-1, which is no count"),
         ({"edit": _spoil(np.nan)}, {}, "nan, which is no count"),
         ({"edit": _set("cell_type", "other")}, {}, r"labels \['other'\]"),
-        ({"edit": _set("cell_type", "")}, {}, r"labels \[''\]"),
+        ({"edit": _set("cell_type", "")}, {}, "1 cells, 'c0' the first, have no label"),
         ({"edit": _set("donor", None)}, {}, "no donor"),
+        ({"edit": _set("donor", "nan")}, {}, "no donor"),
         ({"edit": _set("donor", "1", slice(0, N))}, {}, "1 donor"),
-        ({"genes": ["same"] * G}, {}, "'same' occurs twice"),
+        ({"genes": ["same"] * G}, {"duplicates": "error"}, "'same' occurs twice"),
         ({}, {"columns": {"donor": "donr", "tissue": None, "condition": None}}, "nearest is 'donor'"),
         ({}, {"corpus": "part != 'n'"}, "both the evaluation"),
         ({}, {"corpus": "prt == 'c'"}, "corpus filter"),
@@ -130,6 +129,40 @@ def test_unstaged_label_is_dropped_and_unused_labels_need_no_row(tmp_path):
 def test_bad_input_is_named(tmp_path, keys, fields, says):
     with pytest.raises(InputError, match=says):
         select(tmp_path, entry(tmp_path, **fields), **keys)
+
+
+def test_corpus_cells_are_drawn_evenly_over_donors(tmp_path):
+    def uneven(counts, obs):
+        obs["donor"] = ["1"] * 60 + ["2"] * 60 + ["1"] * 5 + ["2"] * 60 + ["3"] * 85 + ["1"] * 30
+        return counts
+
+    _, everything = select(tmp_path, edit=uneven)
+    _, cells = select(tmp_path, entry(tmp_path, corpus_cells=61), edit=uneven)
+    drawn = cells[cells["role"] == "corpus"]
+    assert drawn["donor"].value_counts().to_dict() == {"1": 5, "2": 28, "3": 28}
+    assert set(drawn["cell_id"]) <= set(everything["cell_id"][everything["role"] == "corpus"])
+    lost = (everything["role"] == "corpus") & (cells["role"] != "corpus")
+    assert set(cells["role"][lost]) == {"dropped"}
+    assert (cells["role"] == "evaluation").sum() == 120
+    _, other = select(tmp_path, entry(tmp_path, corpus_cells=61, corpus_seed=1), edit=uneven)
+    assert set(other["cell_id"][other["role"] == "corpus"]) != set(drawn["cell_id"])
+    _, few = select(tmp_path, entry(tmp_path, corpus_cells=30), edit=uneven)
+    assert set(few["cell_id"][few["role"] == "corpus"]) < set(drawn["cell_id"])
+    _, enough = select(tmp_path, entry(tmp_path, corpus_cells=150), edit=uneven)
+    assert enough.equals(everything)
+
+
+def test_drawn_corpus_does_not_depend_on_the_order_of_rows():
+    rng = np.random.default_rng(0)
+    donors = rng.choice(["a", "b", "c"], 400, p=[0.1, 0.3, 0.6])
+    cells = pd.DataFrame({"cell_id": [f"c{i}" for i in range(400)], "donor": donors, "role": "corpus"})
+    cells.loc[::7, "role"] = "evaluation"
+    drawn = set(cells["cell_id"][draw_corpus(cells, 90, 4)])
+    mixed = cells.sample(frac=1, random_state=1)
+    assert set(mixed["cell_id"][draw_corpus(mixed, 90, 4)]) == drawn
+    without = mixed[mixed["donor"] != "a"]
+    assert set(without["cell_id"][draw_corpus(without, 60, 4)]) <= drawn
+    assert len(drawn) == 90
 
 
 def _panel(n=40, **fields):

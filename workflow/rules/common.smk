@@ -1,11 +1,13 @@
 # Helpers only, no rules. Needs `config`; leaves CONFIG (validated), RESULTS, LANDING and the functions below.
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import opbench.config
 from opbench.figures.catalog import FIGURES
 from opbench.io.errors import InputError
+from opbench.io.jobs import check_writable
 from opbench.io.locate import locate
 from opbench.io.source_digest import PACKAGE, source_digest
 from opbench.methods import registry
@@ -23,8 +25,12 @@ def one_sentence(function, *args):
         raise WorkflowError(str(error)) from None
 
 
+for file in workflow.configfiles:
+    one_sentence(opbench.config.read_yaml, file)
 CONFIG = one_sentence(opbench.config.parse_config, config)
 RESULTS = f"results/{CONFIG.run}"
+one_sentence(check_writable, RESULTS)
+DOWNLOADS = "resources/downloads"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 LANDING = os.path.abspath(f"{RESULTS}/write_landing/landing.rst")
@@ -59,12 +65,26 @@ def dataset_file(name):
     found = locate(dataset.path)
     if found:
         return str(found)
-    if dataset.url:
-        return f"resources/downloads/{Path(dataset.path).name}"
+    if dataset.url or dataset.cellxgene:
+        return f"{DOWNLOADS}/{Path(dataset.path).name}"
     raise WorkflowError(
         f"datasets.{name}.path: '{dataset.path}' is neither in $OPBENCH_DATA nor in the working folder; "
-        "set OPBENCH_DATA to the folder that holds it, or give a url and sha256."
+        "set OPBENCH_DATA to the folder that holds it, or give a url and sha256 or a CELLxGENE id."
     )
+
+
+def downloads():
+    """File name → where it comes from, of every dataset that can be downloaded."""
+    return {
+        Path(dataset.path).name: dataset.url or dataset.cellxgene
+        for dataset in CONFIG.datasets.values()
+        if dataset.url or dataset.cellxgene
+    }
+
+
+def any_of(names):
+    """Regular expression that matches these names and nothing else."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 def label_file(name):
@@ -99,11 +119,31 @@ def panel_datasets(panel):
     return [*chosen.datasets, *extra]
 
 
-def checkpoint_file(name):
-    """A file of the checkpoint: the user's, or the one that this run trains."""
+def checkpoint_folder():
+    """The checkpoint: the user's folder, where it is to be downloaded, or the one that this run trains."""
     given = CONFIG.model.checkpoint
-    folder = one_sentence(locate, given, True) if given else f"{RESULTS}/pretrain_nano"
-    return f"{folder}/{name}"
+    if not given:
+        return f"{RESULTS}/pretrain_nano"
+    files = CONFIG.model.files
+    found = one_sentence(locate, given, not files)
+    if files and not (found and holds_checkpoint(found)):
+        return f"{DOWNLOADS}/{Path(given).name}"
+    return str(found)
+
+
+def holds_checkpoint(folder):
+    """Whether a folder has all that a checkpoint needs, under any of the names of its weights."""
+    described = all((folder / name).is_file() for name in ("args.json", "vocab.json"))
+    return described and any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
+def checkpoint_file(name):
+    return f"{CHECKPOINT}/{name}"
+
+
+def model_gpu():
+    """GPUs of a job that runs the model; the job itself stops when it finds none."""
+    return int(CONFIG.model.device == "cuda")
 
 
 def weights_file():
@@ -114,6 +154,9 @@ def weights_file():
         if CONFIG.model.checkpoint and Path(checkpoint_file(name)).is_file()
     ]
     return checkpoint_file(next(iter(names), WEIGHT_FILES[0]))
+
+
+CHECKPOINT = checkpoint_folder()
 
 
 def known_vocabulary(wildcards):
@@ -262,6 +305,7 @@ def make_report(python):
     ]
     newest = max(file.stat().st_mtime for file in shown if file.is_file())
     if not target.is_file() or target.stat().st_mtime < newest:
+        partial = target.with_name(".partial-report.zip")
         # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.
         command = [
             python,
@@ -271,7 +315,7 @@ def make_report(python):
             "--quiet",
             "all",
             "--report",
-            str(target),
+            str(partial),
         ]
         command += [
             "--snakefile",
@@ -280,4 +324,5 @@ def make_report(python):
             f"{RESULTS}/config.yaml",
         ]
         subprocess.run([*command, "--cores", "1"], check=True)
+        os.replace(partial, target)
     print(f"Report: {target}   Tables: {RESULTS}/tables   Figures: {RESULTS}/figures")

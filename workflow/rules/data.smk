@@ -1,7 +1,8 @@
 """Data: from files to panels.
 
 Needs: the dataset entries, label maps and ontology of the config.
-Leaves: select_cells/{dataset}.parquet (one row per cell), select_genes/{panel}.parquet,
+Leaves: resources/downloads/{file} with its record {file}.json (only for datasets that are found nowhere),
+select_cells/{dataset}.parquet (one row per cell), select_genes/{panel}.parquet,
 build_panel/{panel}.h5ad (evaluation cells), build_corpus/corpus.h5ad (cells that are never tested).
 """
 
@@ -28,26 +29,32 @@ rule simulate_cohort:
         "../scripts/simulate_cohort.py"
 
 
+# No digest of the sources here: an edit of the code must not download an atlas again. Half a file is kept beside its
+# place, and the next attempt continues it.
 rule fetch_dataset:
     output:
-        file="resources/downloads/{file}",
+        file=f"{DOWNLOADS}/{{file}}",
+        record=f"{DOWNLOADS}/{{file}}.json",
     log:
         f"{LOGS}/fetch_dataset/{{file}}.log",
-    retries: 3
+    wildcard_constraints:
+        file=any_of(downloads()),
+    retries: 2
     conda:
         "../../envs/core.yaml"
     threads: 1
     resources:
         mem_mb=500,
-        runtime=240,
+        runtime=1440,
     params:
-        source=source("fetch_dataset"),
+        origin=lambda wildcards: downloads()[wildcards.file],
     message:
         "Downloading {wildcards.file}"
     script:
         "../scripts/fetch_dataset.py"
 
 
+# Files are streamed: memory grows with the cells and genes that are kept, for which a share of the file stands.
 rule select_cells:
     input:
         data=lambda wildcards: dataset_file(wildcards.dataset),
@@ -61,7 +68,7 @@ rule select_cells:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.05 * input.size_mb),
         runtime=60,
     params:
         source=source("select_cells"),
@@ -85,7 +92,7 @@ rule select_genes:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 6 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 0.5 * input.size_mb),
         runtime=60,
     params:
         source=source("select_genes"),
@@ -110,7 +117,7 @@ rule build_panel:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.3 * input.size_mb),
         runtime=60,
     params:
         source=source("build_panel"),
@@ -135,7 +142,7 @@ rule build_corpus:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.5 * input.size_mb),
         runtime=60,
     params:
         source=source("build_corpus"),

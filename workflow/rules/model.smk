@@ -1,8 +1,32 @@
 """Model: the frozen scGPT-format checkpoint.
 
 Needs: a checkpoint folder named in the config, or the corpus to train a nano checkpoint on.
-Leaves: pretrain_nano/ (only when no checkpoint is named) and describe_model/model.json (digest, whether it learnt).
+Leaves: resources/downloads/{checkpoint}/ (only when the named folder is found nowhere), pretrain_nano/ (only when no
+checkpoint is named) and describe_model/model.json (digest, whether it learnt).
 """
+
+
+rule fetch_checkpoint:
+    output:
+        file=f"{DOWNLOADS}/{{checkpoint}}/{{file}}",
+    log:
+        f"{LOGS}/fetch_checkpoint/{{checkpoint}}/{{file}}.log",
+    wildcard_constraints:
+        checkpoint=any_of([Path(CONFIG.model.checkpoint or "-").name]),
+        file=any_of(CONFIG.model.files),
+    retries: 2
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=240,
+    params:
+        remote=lambda wildcards: CONFIG.model.files[wildcards.file].model_dump(),
+    message:
+        "Downloading {wildcards.file} of {wildcards.checkpoint}"
+    script:
+        "../scripts/fetch_checkpoint.py"
 
 
 rule build_vocabulary:
@@ -54,10 +78,11 @@ rule pretrain_nano:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        gpu=model_gpu(),
         runtime=60,
     params:
         source=source("pretrain_nano"),
-        recipe=settings("model.pretrain"),
+        recipe=settings("model.pretrain", "model.device"),
     message:
         "Pre-training the nano model by masked-value prediction"
     script:
@@ -79,11 +104,13 @@ rule describe_model:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
+        gpu=model_gpu(),
         runtime=60,
     params:
         source=source("describe_model"),
         name=CONFIG.model.name,
         seed=CONFIG.model.pretrain.seed,
+        device=CONFIG.model.device,
     message:
         "Describing the model and measuring whether it learnt anything"
     script:

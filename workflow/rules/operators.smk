@@ -24,6 +24,7 @@ rule accumulate_attention:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
+        gpu=model_gpu(),
         runtime=240,
     params:
         source=source("accumulate_attention"),
@@ -32,6 +33,7 @@ rule accumulate_attention:
             "operators.convention",
             "operators.max_length",
             "operators.seed",
+            "model.device",
         ),
     message:
         "Summing attention over corpus cells for panel {wildcards.panel}"
@@ -50,7 +52,7 @@ rule export_operator:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (1000 + 3 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: attempt * (1000 + input.size_mb),
         runtime=30,
     params:
         source=source("export_operator"),

@@ -6,7 +6,7 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.config import parse_config
     from opbench.models.attention import accumulate_panel_attention
 
-    settings = parse_config(snakemake.config).operators
-    files = snakemake.input
-    folder = Path(files.weights).parent
-    accumulate_panel_attention(folder, files.corpus, files.genes, settings, snakemake.output.attention)
+    config = parse_config(snakemake.config)
+    files, output = snakemake.input, snakemake.output.attention
+    folder, device = Path(files.weights).parent, config.model.device
+    accumulate_panel_attention(folder, files.corpus, files.genes, config.operators, output, device)

@@ -6,4 +6,5 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.models.describe import describe_model
 
     folder, params = Path(snakemake.input.weights).parent, snakemake.params
-    describe_model(folder, snakemake.input.corpus, params.name, params.seed, snakemake.output.model)
+    corpus, output = snakemake.input.corpus, snakemake.output.model
+    describe_model(folder, corpus, params.name, params.seed, output, params.device)

@@ -6,6 +6,6 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.config import parse_config
     from opbench.models.pretrain import pretrain
 
-    recipe = parse_config(snakemake.config).model.pretrain
+    model = parse_config(snakemake.config).model
     folder = Path(snakemake.output.weights).parent
-    pretrain(snakemake.input.corpus, snakemake.input.vocabulary, recipe, folder)
+    pretrain(snakemake.input.corpus, snakemake.input.vocabulary, model.pretrain, folder, model.device)

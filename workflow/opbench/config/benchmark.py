@@ -19,7 +19,18 @@ class Campaign(Section):
     test: Name = Field(description="Dataset whose donors are tested.")
     splits: int = Field(ge=1, description="Number of splits; for leave-one-donor-out, of testable donors.")
     test_donors: int = Field(3, ge=1, description="Donors per test group, for `grouped`.")
+    tested: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Donors that are tested, each of which must have `min_cells` cells; null: every donor that has. "
+        "Name them where `splits` must be known before the file is there.",
+    )
     never_tested: list[str] = Field([], description="Donors that train but are never tested.")
+    shared_donors: Literal["error", "hold_out"] = Field(
+        "error",
+        description="`frozen` between datasets that name the same donors: an error, or they are the same people and "
+        "those that are tested do not train.",
+    )
     min_cells: int = Field(100, ge=1, description="Fewest cells for a donor to be tested.")
     splits_per_job: int = Field(8, ge=1, description="Splits that one job works through.")
     methods: list[Name] | None = Field(None, description="Methods of this campaign; null: those of `methods`.")
@@ -40,7 +51,19 @@ class Campaign(Section):
             )
         if self.design == "frozen" and self.splits != 1:
             raise ValueError("'frozen' is one split")
+        if self.tested is not None:
+            self._tested(self.tested)
         return self
+
+    def _tested(self, donors: list[str]) -> None:
+        if twice := sorted({donor for donor in donors if donors.count(donor) > 1}):
+            raise ValueError(f"'tested' names {twice} twice; name a donor once")
+        if both := sorted(set(donors) & set(self.never_tested)):
+            raise ValueError(f"'tested' and 'never_tested' both name {both}; keep one")
+        if self.design == "leave_one_donor_out" and self.splits != len(donors):
+            raise ValueError(
+                f"'splits' is {self.splits} but 'tested' names {len(donors)} donors; set it to {len(donors)}"
+            )
 
 
 class Binary(Section):

@@ -1,10 +1,11 @@
 """Datasets and gene panels."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from opbench.config.base import Name, Section
+from opbench.config.base import Digest, Name, Section, Url, check_download_name
 
 
 class Simulation(Section):
@@ -34,13 +35,13 @@ class Dataset(Section):
     path: str | None = Field(
         None, description="File name; looked for first in `$OPBENCH_DATA`, then as a path from the working folder."
     )
-    url: str | None = Field(None, description="Where to download it from when it is found nowhere.")
+    url: Url | None = Field(None, description="Where to download it from (http or https) when it is found nowhere.")
     cellxgene: str | None = Field(
         None,
         description="CELLxGENE dataset id: when the file is found nowhere its current version is resolved, downloaded "
         "and written down.",
     )
-    sha256: str | None = Field(None, description="Digest of the file; required with `url`, checked when given.")
+    sha256: Digest | None = Field(None, description="Digest of the file; required with `url`, checked when given.")
     source: str = Field("", description="Public source and citation, for provenance.")
     simulate: Simulation | None = Field(None, description="Simulate the dataset instead of reading a file.")
     counts: str = Field("X", description="Matrix that holds integer counts: `X`, `raw/X` or `layers/NAME`.")
@@ -76,6 +77,14 @@ class Dataset(Section):
             raise ValueError("give either 'path' or 'simulate'")
         if self.url and not self.sha256:
             raise ValueError("'url' needs 'sha256'")
+        if self.url and self.cellxgene:
+            raise ValueError("give either 'url' (one fixed version) or 'cellxgene' (the current one)")
+        if self.cellxgene and not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", self.cellxgene):
+            raise ValueError(f"'cellxgene' is '{self.cellxgene}', which is no dataset id (a UUID); correct it")
+        if self.url or self.cellxgene:
+            if self.path is None:
+                raise ValueError("a download needs 'path', the name that the file gets")
+            check_download_name(self.path, "path")
         if self.simulate is None and self.labels is None:
             raise ValueError("'labels' names no TSV from label to stages")
         return self

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from opbench.config.base import Name, Section
+from opbench.config.base import Digest, Name, Section, Url, check_download_name
+
+#: Files of a checkpoint folder that can be downloaded.
+CHECKPOINT_FILES = ("args.json", "vocab.json", "best_model.pt")
 
 
 class Pretraining(Section):
@@ -33,8 +36,8 @@ class Pretraining(Section):
 class RemoteFile(Section):
     """A file that is downloaded when it is found nowhere."""
 
-    url: str = Field(description="Where it is.")
-    sha256: str = Field(description="Its digest.")
+    url: Url = Field(description="Where it is (http or https).")
+    sha256: Digest = Field(description="Its digest, checked when it has come.")
 
 
 class Model(Section):
@@ -45,13 +48,25 @@ class Model(Section):
         None, description="Checkpoint folder (args.json, vocab.json, best_model.pt); null trains one in the run."
     )
     files: dict[Literal["args.json", "vocab.json", "best_model.pt"], RemoteFile] = Field(
-        {}, description="Where to download the checkpoint's files when `checkpoint` is found nowhere."
+        {},
+        description="Where to download the checkpoint's files, all three, when the folder `checkpoint` is found "
+        "nowhere or lacks one of them.",
     )
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="Where the model runs; `cuda` asks for a GPU and stops when there is none."
     )
     corpus: Name = Field(description="Dataset whose corpus cells make operator, validation and pre-training.")
     pretrain: Pretraining = Field(Pretraining(), description="Recipe when `checkpoint` is null.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Model":
+        if self.files:
+            if self.checkpoint is None:
+                raise ValueError("'files' needs 'checkpoint', the name that their folder gets")
+            if missing := [name for name in CHECKPOINT_FILES if name not in self.files]:
+                raise ValueError(f"'files' lacks {missing}; name all of {list(CHECKPOINT_FILES)}")
+            check_download_name(self.checkpoint, "checkpoint")
+        return self
 
 
 class Operators(Section):

@@ -62,22 +62,28 @@ class Config(Section):
         return self
 
 
-def parse_config(raw: dict[str, Any]) -> Config:
+def parse_config(raw: object) -> Config:
     """Validate a raw configuration; the error names every key that is wrong, in one sentence."""
+    if not isinstance(raw, dict):
+        raise InputError(f"configuration: is a {type(raw).__name__}, not sections by name; see config/README.md.")
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(_sentence(item["loc"], item["type"], item["msg"]) for item in error.errors())
+        problems = "; ".join(_sentence(item) for item in error.errors())
         raise InputError(f"configuration: {problems}.") from None
 
 
-def _sentence(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    """One problem in words; an unknown key gets the nearest known one."""
+def _sentence(item: Any) -> str:
+    """One problem in words; an unknown key gets the nearest known one, a wrong value is shown."""
+    place, text = item["loc"], item["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, place))
-    if kind == "extra_forbidden":
+    if item["type"] == "extra_forbidden":
         near = get_close_matches(str(place[-1]), _keys(place[:-1]), n=1)
         return f"{where} is no known key" + (f"; did you mean '{near[0]}'?" if near else "; see config/README.md")
-    text = message.removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        text = "use letters, digits, - and _ alone, as names become folder names"
+    if isinstance(item["input"], str | int | float) and item["type"] != "value_error":
+        text = f"is {item['input']!r}, but: {text}"
     return f"{where}: {text}" if where else text
 
 
@@ -96,9 +102,39 @@ def _inside(annotation: object) -> list[object]:
     return [item for arg in get_args(annotation) for item in [arg, *_inside(arg)]]
 
 
+class _Strict(yaml.SafeLoader):
+    """A loader that refuses a key given twice, of which YAML would silently take the last."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    plain = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    keys = [loader.construct_object(key, deep=True) for key in plain]  # type: ignore[no-untyped-call]
+    if twice := [key for number, key in enumerate(keys) if key in keys[:number]]:
+        raise InputError(f"line {node.start_mark.line + 1}: key '{twice[0]}' is given twice; keep one.")
+    loader.flatten_mapping(node)
+    return yaml.constructor.BaseConstructor.construct_mapping(loader, node, deep=True)
+
+
+_Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read one YAML file of sections; what is no such file, or gives a key twice, is an InputError."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Strict)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: is no readable YAML file ({reason}); correct it.") from None
+    if not isinstance(content, dict | None):
+        raise InputError(f"{path}: holds a {type(content).__name__}, not sections by name; see config/README.md.")
+    return content or {}
+
+
 def load_config(*paths: str | Path) -> Config:
     """Read one or more YAML files, later ones over earlier ones by top-level key."""
     raw: dict[str, Any] = {}
     for path in paths:
-        raw |= yaml.safe_load(Path(path).read_text()) or {}
+        raw |= read_yaml(path)
     return parse_config(raw)

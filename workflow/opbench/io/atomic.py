@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 #: Start of the names of files that are being written; one left behind belongs to a process that was killed.
 PARTIAL = ".partial-"
 
@@ -24,6 +26,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
+        os.chmod(partial, 0o666 & ~_UMASK)  # some writers let nobody else on a cluster read what they write
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -60,6 +60,8 @@ def job(log: str, threads: int = 1) -> Iterator[logging.Logger]:
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(threads)
+    # Waiting threads that spin take the processor from other jobs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         handlers: list[logging.Handler] = [logging.FileHandler(log, mode="w")]
     except OSError as error:

@@ -12,24 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from torch import Tensor
 
 from opbench.config.model import Operators
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 from opbench.io.seeds import keyed_rng
 from opbench.io.tables import GENES, read_table
-from opbench.models.checkpoint import CLS, PAD, read_checkpoint
+from opbench.models.accumulate import AttentionAccumulator
+from opbench.models.checkpoint import CLS, read_checkpoint
 from opbench.models.corpus import read_corpus
-from opbench.models.tokens import Batch, Convention, TokenTable, batches, tokenise_cells
+from opbench.models.coverage import gene_ids
+from opbench.models.device import choose_device
+from opbench.models.tokens import Convention, TokenTable, in_gene_order, packed, tokenise_cells
 from opbench.models.transformer import ScGPT, load_model
 
 log = logging.getLogger("opbench.models")
 
-#: Attention entries (cells x heads x tokens x tokens) that one batch may hold: 64 MB in float32.
-ATTENTION_ENTRIES = 16_000_000
+#: Tokens run through the encoder at once: enough for full matrix products, few enough to stay near the processor.
+BATCH_TOKENS = 2400
+#: The drift is taken between three equal blocks of layers (decision 4 of the design).
+BLOCKS = 3
 TENSORS = ("sums", "cotokenised", "tokenised")
 
 
@@ -37,11 +41,11 @@ TENSORS = ("sums", "cotokenised", "tokenised")
 class AttentionSums:
     """Summed attention over G genes and how it was made.
 
-    `sums` (L, H, G, G) float32; `cotokenised` (G, G) int32, cells in which both genes were tokens;
-    `tokenised` (G,) int64, its diagonal; `cells` and `genes` in order; `metadata` JSON-able.
+    `sums` (L, H, G, G) float32, or a `StoredSums` of that shape; `cotokenised` (G, G) int32, cells in which both
+    genes were tokens; `tokenised` (G,) int64, its diagonal; `cells` and `genes` in order; `metadata` JSON-able.
     """
 
-    sums: NDArray[np.float32]
+    sums: "NDArray[np.float32] | StoredSums"
     cotokenised: NDArray[np.int32]
     tokenised: NDArray[np.int64]
     cells: list[str]
@@ -49,7 +53,6 @@ class AttentionSums:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@torch.no_grad()
 def accumulate_attention(
     model: ScGPT,
     vocab: Mapping[str, int],
@@ -61,54 +64,30 @@ def accumulate_attention(
     seed: int = 0,
     n_bins: int = 51,
 ) -> AttentionSums:
-    """Sum attention over the cells of `log1p` (n, G), streamed: only one batch's attention is ever held.
+    """Sum attention over the cells of `log1p` (n, G), streamed: one head's attention of a cell or so is held.
 
-    Genes that the model does not know are no tokens. `<cls>` positions (`embedding` convention) are dropped,
-    so rows then sum to a little less than `tokenised`.
+    Genes that the model does not know are no tokens; too few known ones are an InputError. `<cls>` positions
+    (`embedding` convention) are dropped, so rows then sum to a little less than `tokenised`. Cells are added in
+    their order: another order differs by rounding, other batches (of a dozen tokens or more) on a processor not at all.
     """
-    known = np.array([gene in vocab for gene in genes])
-    if not known.any():
-        raise InputError(f"gene list: the model knows none of the {len(genes)} genes; check that they are symbols.")
+    ids, known = gene_ids(genes, vocab)
     if not known.all():
         log.info("%d of %d genes are unknown to the model and are no tokens", (~known).sum(), len(genes))
         log1p = log1p.multiply(known).tocsr()
-    ids = np.array([vocab.get(gene, vocab[PAD]) for gene in genes], dtype=np.int64)
-    table = tokenise_cells(log1p, cell_ids, convention, max_length, seed, n_bins)
+    table = in_gene_order(tokenise_cells(log1p, cell_ids, convention, max_length, seed, n_bins))
+    accumulator = AttentionAccumulator(model, len(genes), int(table.lengths.max(initial=1)))
+    for batch in packed(table, ids, vocab[CLS], BATCH_TOKENS):
+        accumulator.add(batch)
     counts = _cotokenised(table, len(genes))
-    sums = torch.zeros(model.layers, model.heads, len(genes) ** 2, device=model.device)
-    longest = int(table.lengths.max(initial=1))
-    budget = max(1, ATTENTION_ENTRIES // (model.heads * longest**2)) * longest
-    for batch in batches(table, ids, vocab[CLS], vocab[PAD], batch_tokens=budget):
-        _add_batch(model, batch, sums, len(genes))
     shape = (model.layers, model.heads, len(genes), len(genes))
     metadata = {"seed": seed, "convention": convention, "max_length": max_length, "n_bins": n_bins}
     return AttentionSums(
-        sums=sums.view(shape).cpu().numpy(),
+        sums=accumulator.sums.view(shape).cpu().numpy(),
         cotokenised=counts,
         tokenised=np.diagonal(counts).astype(np.int64),
         cells=list(map(str, cell_ids)),
         genes=list(genes),
         metadata=metadata,
-    )
-
-
-def _add_batch(model: ScGPT, batch: Batch, sums: Tensor, n_genes: int) -> None:
-    columns = torch.as_tensor(batch.columns, dtype=torch.int64, device=model.device)
-    # Only gene positions take part: `<cls>` and padding have column -1.
-    kept = [torch.nonzero(row >= 0).squeeze(1) for row in columns]
-    targets = [(row[k, None] * n_genes + row[None, k]).flatten() for row, k in zip(columns, kept, strict=True)]
-
-    def add(layer: int, attention: Tensor) -> None:
-        for cell, (k, target) in enumerate(zip(kept, targets, strict=True)):
-            block = attention[cell][:, k[:, None], k[None, :]].flatten(1)
-            for head in range(len(block)):
-                sums[layer, head].index_add_(0, target, block[head])
-
-    model.encode(
-        torch.as_tensor(batch.gene_ids, device=model.device),
-        torch.as_tensor(batch.values, device=model.device),
-        torch.as_tensor(batch.padding, device=model.device),
-        on_attention=add,
     )
 
 
@@ -124,21 +103,41 @@ def save_attention(attention: AttentionSums, path: str | Path) -> None:
     """Write as safetensors; genes, cells and metadata go into its JSON header."""
     from safetensors.numpy import save_file
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {"genes": attention.genes, "cells": attention.cells, "metadata": attention.metadata}
     tensors = {name: np.ascontiguousarray(getattr(attention, name)) for name in TENSORS}
-    save_file(tensors, path, metadata={"opbench": json.dumps(header, sort_keys=True)})
+    with atomic(path) as partial:
+        save_file(tensors, partial, metadata={"opbench": json.dumps(header, sort_keys=True)})
 
 
-def load_attention(path: str | Path) -> AttentionSums:
-    """Read what `save_attention` wrote."""
+class StoredSums:
+    """The sums of an attention file: `sums[layers]` and `sums[layer, head]` read those alone."""
+
+    def __init__(self, path: str | Path, shape: tuple[int, ...]) -> None:
+        """Remember the file; it is opened when indexed."""
+        self.path, self.shape = path, shape
+
+    def __len__(self) -> int:
+        """Layers."""
+        return self.shape[0]
+
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> NDArray[np.float32]:
+        """Read the part that `index` names."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="numpy") as file:
+            return file.get_slice("sums")[index]
+
+
+def load_attention(path: str | Path, stored: bool = False) -> AttentionSums:
+    """Read what `save_attention` wrote; with `stored` the sums stay in the file until they are indexed."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()["opbench"])
-            tensors = {name: file.get_tensor(name) for name in TENSORS}
+            tensors = {name: file.get_tensor(name) for name in TENSORS if not (stored and name == "sums")}
+            if stored:
+                tensors["sums"] = StoredSums(path, tuple(file.get_slice("sums").get_shape()))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is no attention file ({error}); delete it and run again.") from error
     return AttentionSums(**tensors, **header)
@@ -150,10 +149,18 @@ def accumulate_panel_attention(
     genes_parquet: str | Path,
     settings: Operators,
     output: str | Path,
+    device: str = "cpu",
 ) -> None:
     """Stage: sum attention over `settings.cells` corpus cells, drawn by seed, on a panel's genes."""
+    chosen = choose_device(device)
     checkpoint = read_checkpoint(checkpoint_dir)
+    if (layers := checkpoint.args["nlayers"]) % BLOCKS:
+        raise InputError(
+            f"{checkpoint_dir}/args.json: 'nlayers' is {layers}, which is no multiple of {BLOCKS}, so that the drift "
+            "between three equal blocks is not defined; use another model."
+        )
     genes = read_table(genes_parquet, GENES).sort_values("rank")["gene"].tolist()
+    gene_ids(genes, checkpoint.vocab, str(genes_parquet))
     corpus = read_corpus(corpus_h5ad, genes)
     total = len(corpus.cell_ids)
     if total < settings.cells:
@@ -164,7 +171,7 @@ def accumulate_panel_attention(
     drawn = keyed_rng(settings.seed, "operator-cells").choice(total, settings.cells, replace=False)
     corpus = corpus.take(np.sort(drawn))
     attention = accumulate_attention(
-        load_model(checkpoint),
+        load_model(checkpoint, chosen),
         checkpoint.vocab,
         corpus.log1p,
         genes,
@@ -174,7 +181,7 @@ def accumulate_panel_attention(
         seed=settings.seed,
         n_bins=checkpoint.args.get("n_bins", 51),
     )
-    attention.metadata.update(model_digest=checkpoint.digest, corpus_digest=corpus.digest)
+    attention.metadata.update(model_digest=checkpoint.digest, corpus_digest=corpus.digest, device=device)
     save_attention(attention, output)
     log.info(
         "attention over %d cells: %d of %d genes never tokenised, %.1f %% of pairs co-tokenised",

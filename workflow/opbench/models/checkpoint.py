@@ -5,40 +5,63 @@ The released loader keeps whichever tensors happen to match, which leaves attent
 """
 
 import json
-import pickle
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opbench.io.atomic import atomic, write_text
 from opbench.io.errors import InputError
 from opbench.io.provenance import sha256_of
+from opbench.models.weights import read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: sha256 of `best_model.pt` of the released whole-human scGPT (205,385,258 bytes).
+log = logging.getLogger("opbench.models")
+
+#: `best_model.pt` of the released whole-human scGPT.
 PUBLISHED_SHA256 = "6cb5d451ab5c4b33eb673adbe4fddc61d2389df1b89b7651a9fe2e557572b922"
+PUBLISHED_BYTES = 205_385_258
 WEIGHT_FILES = ("best_model.pt", "model.safetensors")
 PAD, CLS, EOC = "<pad>", "<cls>", "<eoc>"
 SHAPE_ARGS = ("nlayers", "nheads", "embsize", "d_hid")
+#: Read when they are there: argument, least value that makes sense.
+OPTIONAL_ARGS = {"n_bins": 3, "max_seq_len": 2}
 #: Released but never used in the forward pass; it may be absent.
 UNUSED = "flag_encoder.weight"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checked checkpoint; `state` has PyTorch's `in_proj_` names, `digest` is the weight file's sha256."""
+    """A checked checkpoint: `state` has PyTorch's `in_proj_` names, `weights` is the file that it was read from."""
 
     folder: Path
     args: dict[str, Any]
     vocab: dict[str, int]
     state: "dict[str, Tensor]"
-    digest: str
+    weights: Path
+
+    @cached_property
+    def digest(self) -> str:
+        """The weight file's sha256, computed once."""
+        return sha256_of(self.weights)
+
+    @cached_property
+    def published(self) -> bool:
+        """Whether the weights are byte for byte the released whole-human scGPT."""
+        return is_published_file(self.weights, lambda _: self.digest)
+
+
+def is_published_file(path: str | Path, digest_of: Callable[[str | Path], str] = sha256_of) -> bool:
+    """Whether a file is byte for byte the released weights; a file of another size is not hashed."""
+    return Path(path).stat().st_size == PUBLISHED_BYTES and digest_of(path) == PUBLISHED_SHA256
 
 
 def tensor_shapes(args: Mapping[str, Any], rows: int) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of an scGPT with `rows` embedding rows, in `in_proj_` names."""
+    """Name and shape of every tensor of an scGPT with `rows` embedding rows: released order, `in_proj_` names."""
     d, hidden = args["embsize"], args["d_hid"]
     shapes: dict[str, tuple[int, ...]] = {"encoder.embedding.weight": (rows, d)}
 
@@ -51,6 +74,7 @@ def tensor_shapes(args: Mapping[str, Any], rows: int) -> dict[str, tuple[int, ..
         shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (d,)
 
     norm("encoder.enc_norm")
+    shapes[UNUSED] = (2, d)
     linear("value_encoder.linear1", 1, d)
     linear("value_encoder.linear2", d, d)
     norm("value_encoder.norm")
@@ -67,16 +91,39 @@ def tensor_shapes(args: Mapping[str, Any], rows: int) -> dict[str, tuple[int, ..
         linear(f"decoder.fc.{index}", d, n_out)
     linear("mvc_decoder.gene2query", d, d)
     linear("mvc_decoder.W", d, d, bias=False)
-    shapes[UNUSED] = (2, d)
     return shapes
+
+
+def read_args(path: str | Path) -> dict[str, Any]:
+    """Read `args.json`; the model's shape must be in it (positive integers, heads dividing the width)."""
+    args = _read_json(Path(path))
+    for key in SHAPE_ARGS:
+        if type(args.get(key)) is not int or args[key] < 1:
+            raise InputError(f"{path}: '{key}' is {args.get(key)!r}; give a positive integer.")
+    for key, least in OPTIONAL_ARGS.items():
+        if key in args and (type(args[key]) is not int or args[key] < least):
+            raise InputError(f"{path}: '{key}' is {args[key]!r}; give an integer of at least {least}.")
+    if args["embsize"] % args["nheads"]:
+        raise InputError(
+            f"{path}: embsize {args['embsize']} is no multiple of nheads {args['nheads']}; "
+            "correct the one that is wrong."
+        )
+    return args
 
 
 def read_vocab(path: str | Path) -> dict[str, int]:
     """Read `vocab.json` (symbol to id); distinct integers from 0, with `<pad>` and `<cls>`."""
     vocab = _read_json(Path(path))
-    ids = list(vocab.values())
-    if not all(type(i) is int and i >= 0 for i in ids) or len(set(ids)) != len(ids):
-        raise InputError(f"{path}: ids must be distinct integers from 0 upwards; write the file again.")
+    holder: dict[int, str] = {}
+    for token, number in vocab.items():
+        if type(number) is not int or number < 0:
+            raise InputError(f"{path}: the id of '{token}' is {number!r}; give every token an integer from 0 upwards.")
+        if number in holder:
+            raise InputError(
+                f"{path}: '{holder[number]}' and '{token}' share the id {number}; ids must be distinct integers from 0 "
+                "upwards."
+            )
+        holder[number] = token
     for token in (PAD, CLS):
         if token not in vocab:
             raise InputError(f"{path}: the special token '{token}' is missing; add it with its id.")
@@ -91,20 +138,11 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     missing, unexpected or of another shape than `args.json` implies, or a vocabulary beyond the embedding.
     """
     folder = Path(folder)
-    args = _read_json(folder / "args.json")
-    for key in SHAPE_ARGS:
-        if type(args.get(key)) is not int or args[key] < 1:
-            raise InputError(f"{folder}/args.json: '{key}' is {args.get(key)!r}; give a positive integer.")
-    if args["embsize"] % args["nheads"]:
-        raise InputError(
-            f"{folder}/args.json: embsize {args['embsize']} is no multiple of nheads {args['nheads']}; "
-            "correct the one that is wrong."
-        )
-    vocab = read_vocab(folder / "vocab.json")
+    args, vocab = read_args(folder / "args.json"), read_vocab(folder / "vocab.json")
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
         raise InputError(f"{folder}: holds no weight file; put {' or '.join(WEIGHT_FILES)} there.")
-    state = _standard_names(_read_weights(weights))
+    state = read_weights(weights)
     _check_tensors(weights, args, state)
     rows = state["encoder.embedding.weight"].shape[0]
     if max(vocab.values()) >= rows:
@@ -112,7 +150,9 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
             f"{folder}/vocab.json: the largest id is {max(vocab.values())} but encoder.embedding.weight has "
             f"{rows} rows; use the vocabulary that belongs to the weights."
         )
-    return Checkpoint(folder, args, vocab, state, sha256_of(weights))
+    checkpoint = Checkpoint(folder, args, vocab, state, weights)
+    log.info("%s %s the released whole-human scGPT", weights, "is" if checkpoint.published else "is not")
+    return checkpoint
 
 
 def write_checkpoint(
@@ -122,59 +162,47 @@ def write_checkpoint(
     import torch
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "args.json").write_text(json.dumps(dict(args), indent=2) + "\n")
-    (folder / "vocab.json").write_text(json.dumps(dict(vocab), indent=0) + "\n")
     names = {name: name.replace("in_proj_", "Wqkv.") for name in state}
-    # A clone has its own storage, so that no more than the tensor is written.
-    released = {names[name]: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    released = {names[name]: _own_storage(tensor.detach().cpu()) for name, tensor in state.items()}
     released.setdefault(UNUSED, torch.zeros(2, args["embsize"]))
-    torch.save(released, folder / "best_model.pt")
+    with atomic(folder / "best_model.pt") as partial, open(partial, "wb") as file:
+        # By handle: given a path, the archive would name its folder after the partial file.
+        torch.save(released, file)
+    write_text(json.dumps(dict(args), indent=2) + "\n", folder / "args.json")
+    write_text(json.dumps(dict(vocab), indent=0) + "\n", folder / "vocab.json")
 
 
-def is_published(checkpoint: Checkpoint) -> bool:
-    """Whether the weights are byte for byte the released whole-human checkpoint."""
-    return checkpoint.digest == PUBLISHED_SHA256
+def _own_storage(tensor: "Tensor") -> "Tensor":
+    """The tensor, or a copy where it is a part of a larger one, all of which would be written."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_distinct)
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a readable JSON file ({error}); restore it.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a JSON object; restore it.")
     return content
 
 
-def _read_weights(path: Path) -> "dict[str, Tensor]":
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not a readable weight file ({reason}); fetch it again.") from error
-    if isinstance(state, dict) and "model_state_dict" in state:
-        state = state["model_state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
-        raise InputError(f"{path}: is no state dict (tensors by name); save model.state_dict().")
-    return state
-
-
-def _standard_names(state: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    return {
-        name.removeprefix("module.").replace("self_attn.Wqkv.", "self_attn.in_proj_"): tensor.float()
-        for name, tensor in state.items()
-    }
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's pairs as a dict; JSON lets a key repeat, and its readers silently take the last."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key '{key}' is there twice")
+        content[key] = value
+    return content
 
 
 def _check_tensors(path: Path, args: Mapping[str, Any], state: "Mapping[str, Tensor]") -> None:
+    if args["nlayers"] > len(state):
+        raise InputError(
+            f"{path}: holds {len(state)} tensors, too few for the {args['nlayers']} layers of args.json; use weights "
+            "that match it."
+        )
     embedding = state.get("encoder.embedding.weight")
     shapes = tensor_shapes(args, rows=len(embedding) if embedding is not None and embedding.ndim else 0)
     for name, shape in shapes.items():

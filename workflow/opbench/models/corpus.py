@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from opbench.io.errors import InputError
 from opbench.io.provenance import sha256_of
 from opbench.io.seeds import derive_seed
+from opbench.models.coverage import naming
 from opbench.panels.build import log1p_cp10k
 from opbench.panels.reading import open_h5ad
 
@@ -63,7 +64,7 @@ def known_corpus(corpus_h5ad: str | Path, vocab: Mapping[str, int]) -> tuple[Cor
     corpus = read_corpus(corpus_h5ad)
     known = np.array([index for index, gene in enumerate(corpus.genes) if gene in vocab], dtype=np.int64)
     if not len(known):
-        raise InputError(f"{corpus_h5ad}: the model knows none of its genes; name genes by symbol.")
+        raise InputError(f"{corpus_h5ad}: the model knows none of its genes; {naming(corpus.genes, vocab)}.")
     genes = [corpus.genes[index] for index in known]
     corpus = Corpus(corpus.path, corpus.cell_ids, genes, corpus.log1p[:, known])
     corpus.log1p.sort_indices()

@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 
 from opbench.io.atomic import write_text
-from opbench.models.checkpoint import CLS, EOC, PAD, is_published, read_checkpoint
+from opbench.models.checkpoint import CLS, EOC, PAD, read_checkpoint
 from opbench.models.corpus import known_corpus
+from opbench.models.device import choose_device
 from opbench.models.masked import masked_cells, masked_errors, validation_rng
 from opbench.models.pretrain import split_bins
 from opbench.models.transformer import load_model
@@ -21,15 +22,22 @@ BATCH_TOKENS = 12_000
 
 
 def describe_model(
-    checkpoint_dir: str | Path, corpus_h5ad: str | Path, name: str, seed: int, output_json: str | Path
+    checkpoint_dir: str | Path,
+    corpus_h5ad: str | Path,
+    name: str,
+    seed: int,
+    output_json: str | Path,
+    device: str = "cpu",
 ) -> None:
     """Write the model's description: shape, digest, and masked-value MSE on at most 1,000 validation cells.
 
     The gene means come from the other corpus cells. MSE is in squared bins of the `embedding` convention;
+    `published` says whether the weights are byte for byte the released ones;
     `tie_noise_floor` is the variance of the random tie bins, which no predictor can undercut on average.
     """
+    chosen = choose_device(device)
     checkpoint = read_checkpoint(checkpoint_dir)
-    model = load_model(checkpoint)
+    model = load_model(checkpoint, chosen)
     args, vocab = checkpoint.args, checkpoint.vocab
     corpus, ids = known_corpus(corpus_h5ad, vocab)
     _, validation, means = split_bins(corpus, args.get("n_bins", 51))
@@ -39,7 +47,7 @@ def describe_model(
     record = {
         "name": name,
         "digest": checkpoint.digest,
-        "published": is_published(checkpoint),
+        "published": checkpoint.published,
         "layers": model.layers,
         "heads": model.heads,
         "width": args["embsize"],

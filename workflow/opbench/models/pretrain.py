@@ -23,6 +23,7 @@ from opbench.io.provenance import sha256_of
 from opbench.io.seeds import keyed_rng
 from opbench.models.checkpoint import CLS, EOC, PAD, read_vocab, write_checkpoint
 from opbench.models.corpus import Corpus, is_validation, known_corpus
+from opbench.models.device import choose_device
 from opbench.models.masked import (
     MASK_VALUE,
     BinRanges,
@@ -47,12 +48,16 @@ LENGTH_JITTER = 0.2
 MAX_VALIDATION_CELLS = 1000
 
 
-def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretraining, output_dir: str | Path) -> None:
+def pretrain(
+    corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretraining, output_dir: str | Path, device: str = "cpu"
+) -> None:
     """Train on the corpus cells that do not validate and write a checkpoint folder with `recipe.json`.
 
-    The same corpus, vocabulary, recipe and machine give the same bytes of `best_model.pt`.
+    The same corpus, vocabulary, recipe and machine give the same bytes of `best_model.pt`; not so on a GPU, whose
+    gradients of repeated genes are summed in no fixed order.
     """
     started = time.monotonic()
+    chosen = choose_device(device)
     if recipe.width % recipe.heads:
         raise InputError(
             f"model.pretrain: width {recipe.width} is no multiple of heads {recipe.heads}; change one of them."
@@ -66,6 +71,7 @@ def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretrainin
         # Starting at the mean and spread of the bins spares the first steps.
         model.decoder.fc[4].bias.fill_(float(training.expected.mean()))
         model.decoder.fc[4].weight.mul_(float(training.expected.std()))
+    model.to(chosen)
     history = _train(model, training, validation, means, ids, vocab, recipe)
     output = Path(output_dir)
     write_checkpoint(output, model_args(recipe), vocab, model.state_dict())
@@ -78,6 +84,7 @@ def pretrain(corpus_h5ad: str | Path, vocab_json: str | Path, recipe: Pretrainin
         "vocabulary": sum(token not in (PAD, CLS, EOC) for token in vocab),
         "epochs": history,
         "model_digest": sha256_of(output / "best_model.pt"),
+        "device": device,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "seconds": round(time.monotonic() - started, 1),

@@ -1,4 +1,4 @@
-"""From expression rows to token sequences: two conventions by name, value bins, padded batches.
+"""From expression rows to token sequences: two conventions by name, value bins, batches.
 
 `operator`: non-zero genes by descending value (ties by gene index), no `<cls>`, capped, log1p(CP10k) values.
 `operator_binned`: the same positions with 51-bin values.
@@ -37,6 +37,23 @@ class TokenTable:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens per cell."""
         return np.diff(self.indptr)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The tokens of the cells `rows` (B,) one after another, (N,) each, without padding; `lengths` (B,) are theirs."""
+
+    rows: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    gene_ids: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    @property
+    def spans(self) -> list[slice]:
+        """Where each cell's tokens lie."""
+        ends = np.cumsum(self.lengths).tolist()
+        return [slice(end - length, end) for end, length in zip(ends, self.lengths.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -156,7 +173,28 @@ def pad_batch(table: TokenTable, rows: NDArray, ids: NDArray, cls_id: int, pad_i
     return Batch(rows, columns, gene_ids, values, padding)
 
 
-def batches(table: TokenTable, ids: NDArray, cls_id: int, pad_id: int, batch_tokens: int) -> Iterator[Batch]:
-    """Padded batches in order of length, so that little is padded."""
-    for rows in plan_batches(table.lengths, np.argsort(table.lengths, kind="stable"), batch_tokens):
-        yield pad_batch(table, rows, ids, cls_id, pad_id)
+def in_gene_order(table: TokenTable) -> TokenTable:
+    """The same tokens with each cell's in ascending gene column, `<cls>` first.
+
+    The encoder knows no positions, so the order of a cell's tokens says nothing: sorting by value in the
+    `operator` conventions decides which are kept.
+    """
+    rows = np.repeat(np.arange(len(table.lengths)), table.lengths)
+    order = np.lexsort((table.columns, rows))
+    return TokenTable(table.indptr, table.columns[order], table.values[order])
+
+
+def packed(table: TokenTable, ids: NDArray, cls_id: int, batch_tokens: int) -> Iterator[Packed]:
+    """The cells in their order, cut into batches of at most `batch_tokens` tokens or one cell; empty cells in none."""
+    lengths = table.lengths
+    rows = np.flatnonzero(lengths)
+    names = np.append(ids, cls_id)  # column -1 reads the last entry
+    start = 0
+    while start < len(rows):
+        fitting = np.searchsorted(np.cumsum(lengths[rows[start:]]), batch_tokens, side="right")
+        stop = start + max(1, int(fitting))
+        span = slice(table.indptr[rows[start]], table.indptr[rows[stop - 1] + 1])
+        columns = table.columns[span]
+        chosen = rows[start:stop]
+        yield Packed(chosen, lengths[chosen], columns, names[columns], table.values[span])
+        start = stop

@@ -4,7 +4,8 @@ Post-norm encoder, ReLU, LayerNorm eps 1e-5, no positional encoding, no dropout 
 trained here use none). Parameter names are the released ones after the rename of `Wqkv` to `in_proj_`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,35 @@ HIGHEST_BIN = 50.0
 RESIDUAL_OUTPUTS = ("out_proj.weight", "linear2.weight")
 
 AttentionSink = Callable[[int, Tensor], None]
+#: (layer, q, k, v), each (B, H, T, d / H), to the values mixed by attention, of the same shape.
+Mixer = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+def fused_mixer(keep: Tensor | None = None) -> Mixer:
+    """The fused kernel, which never shows its attention; `keep` (B, 1, 1, T) is False at padded keys."""
+    return lambda _, q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
+
+
+def cellwise_mixer(lengths: Sequence[int]) -> Mixer:
+    """The fused kernel on each of several cells that lie one after another in a batch of one row."""
+
+    def mix(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        cells = zip(*(part.split(list(lengths), dim=2) for part in (q, k, v)), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*cell) for cell in cells], dim=2)
+
+    return mix
+
+
+def explicit_mixer(sink: AttentionSink, keep: Tensor | None = None) -> Mixer:
+    """The reference: all post-softmax attention of a layer at once, (B, H, T, T), handed to `sink`."""
+
+    def mix(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        attention = (scores if keep is None else scores.masked_fill(~keep, -torch.inf)).softmax(dim=-1)
+        sink(layer, attention)
+        return attention @ v
+
+    return mix
 
 
 class _GeneEncoder(nn.Module):
@@ -56,18 +86,11 @@ class _SelfAttention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, keep: Tensor, sink: Callable[[Tensor], None] | None) -> Tensor:
+    def forward(self, x: Tensor, mix: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
         batch, length, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        if sink is None:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
-        else:
-            scores = (q * (width // self.heads) ** -0.5) @ k.transpose(-1, -2)
-            attention = scores.masked_fill(~keep, -torch.inf).softmax(dim=-1)
-            sink(attention)
-            mixed = attention @ v
-        return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width))
+        return self.out_proj(mix(q, k, v).transpose(1, 2).reshape(batch, length, width))
 
 
 class _Layer(nn.Module):
@@ -79,8 +102,8 @@ class _Layer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, keep: Tensor, sink: Callable[[Tensor], None] | None) -> Tensor:
-        x = self.norm1(x + self.self_attn(x, keep, sink))
+    def forward(self, x: Tensor, mix: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+        x = self.norm1(x + self.self_attn(x, mix))
         return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
 
 
@@ -145,23 +168,26 @@ class ScGPT(nn.Module):
         self,
         gene_ids: Tensor,
         values: Tensor,
-        padding: Tensor,
+        padding: Tensor | None = None,
         hidden: bool = False,
         on_attention: AttentionSink | None = None,
+        mixer: Mixer | None = None,
     ) -> Tensor:
         """Run the encoder.
 
         `gene_ids` (B, T) int64, `values` (B, T) float32, `padding` (B, T) bool with True at padded positions,
-        whose outputs mean nothing. Returns the last hidden states (B, T, d), or with `hidden` all of them
-        (L + 1, B, T, d), the input sum first. `on_attention(layer, attention)` gets each layer's post-softmax
-        attention (B, H, T, T), query by key; without it the fused kernel is used.
+        whose outputs mean nothing (None: none is padded). Returns the last hidden states (B, T, d), or with
+        `hidden` all of them (L + 1, B, T, d), the input sum first. `on_attention(layer, attention)` gets each
+        layer's post-softmax attention (B, H, T, T), query by key; without it the fused kernel is used. A `mixer`
+        takes the place of both and of the padding mask.
         """
-        keep = ~padding[:, None, None, :]
+        keep = None if padding is None else ~padding[:, None, None, :]
+        if mixer is None:
+            mixer = fused_mixer(keep) if on_attention is None else explicit_mixer(on_attention, keep)
         x = self.encoder(gene_ids) + self.value_encoder(values)
         states = [x]
         for index, layer in enumerate(self.transformer_encoder.layers):
-            sink = None if on_attention is None else (lambda a, i=index: on_attention(i, a))
-            x = layer(x, keep, sink)
+            x = layer(x, partial(mixer, index))
             if hidden:
                 states.append(x)
         return torch.stack(states) if hidden else x
@@ -210,12 +236,12 @@ class ScGPT(nn.Module):
         return self
 
 
-def load_model(checkpoint: Checkpoint) -> ScGPT:
-    """Build the model of a checked checkpoint: eval mode, no gradients."""
+def load_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> ScGPT:
+    """Build the model of a checked checkpoint on `device`: eval mode, no gradients."""
     state = dict(checkpoint.state)
     rows, width = state["encoder.embedding.weight"].shape
     state.setdefault(UNUSED, torch.zeros(2, width))
     with torch.device("meta"):
         model = ScGPT(checkpoint.args, rows)
     model.load_state_dict(state, strict=True, assign=True)
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False).to(device)

@@ -40,7 +40,7 @@ def build_operator(attention: AttentionSums, name: str, settings: Operators) -> 
 
 def export_operator(attention: str, name: str, settings: Operators, output: str) -> None:
     """Write one operator of an attention file."""
-    write_operator(build_operator(load_attention(attention), name, settings), output)
+    write_operator(build_operator(load_attention(attention, stored=True), name, settings), output)
 
 
 def project_cells(panel: str, operator: str, output: str) -> None:

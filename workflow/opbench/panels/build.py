@@ -9,6 +9,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix, vstack
 
 from opbench.config.data import Dataset, Panel
+from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 from opbench.io.tables import CELLS, GENES, read_table
 from opbench.panels.genes import Source
@@ -16,6 +17,9 @@ from opbench.panels.panel import NUMBER_COLUMNS, TEXT_COLUMNS
 from opbench.panels.reading import read_counts, read_genes, read_vocabulary
 
 log = logging.getLogger("opbench.panels")
+
+#: Cells that are normalised at once.
+BLOCK = 4096
 
 
 def build_panel(
@@ -42,9 +46,12 @@ def build_panel(
         matrices.append(read_counts(path, dataset, cells["row"].to_numpy(), genes))
         tables.append(cells)
     obs = pd.concat(tables, ignore_index=True)
-    counts = csr_matrix(vstack(matrices, format="csr"))
+    counts = matrices[0] if len(matrices) == 1 else csr_matrix(vstack(matrices, format="csr"))
+    matrices.clear()
     adata = AnnData(counts, obs=_named(obs, [*TEXT_COLUMNS, *NUMBER_COLUMNS]), var=var)
-    adata.layers["log1p"] = log1p_cp10k(counts, obs["library_size"].to_numpy())
+    values = _log1p_values(counts, obs["library_size"].to_numpy())
+    # Both matrices share their places in memory; only the file holds them twice.
+    adata.layers["log1p"] = csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
     adata.uns["panel"] = {
         "name": panel_name,
         "missing": {name: np.array(genes, dtype=object)[~var[f"present_{name}"].to_numpy()] for name in panel.datasets},
@@ -81,9 +88,18 @@ def build_corpus(
 
 def log1p_cp10k(counts: csr_matrix, library_size: np.ndarray) -> csr_matrix:
     """Return float32 CSR log(1 + 10,000 count / library_size), the library being that of the full cell."""
-    scale = np.repeat(1e4 / library_size, np.diff(counts.indptr))
-    values = np.log1p(counts.data * scale).astype(np.float32)
+    values = _log1p_values(counts, library_size)
     return csr_matrix((values, counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)
+
+
+def _log1p_values(counts: csr_matrix, library_size: np.ndarray) -> np.ndarray:
+    """Block by block, because the float64 in between would take six times the memory of the result."""
+    values = np.empty(counts.nnz, dtype=np.float32)
+    for start in range(0, counts.shape[0], BLOCK):
+        ends = counts.indptr[start : start + BLOCK + 1]
+        scale = np.repeat(1e4 / library_size[start : start + BLOCK], np.diff(ends))
+        values[ends[0] : ends[-1]] = np.log1p(counts.data[ends[0] : ends[-1]] * scale)
+    return values
 
 
 def _with_role(cells_parquet: str | Path, role: str) -> pd.DataFrame:
@@ -102,8 +118,8 @@ def _named(cells: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _write(adata: AnnData, output: str | Path) -> None:
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    adata.write_h5ad(output)
+    with atomic(output) as partial:
+        adata.write_h5ad(partial)
 
 
 def _size(adata: AnnData) -> tuple[int, int, int]:

@@ -56,7 +56,7 @@ def _variable(name: str, panel: Panel, sources: dict[str, Source], known: set[st
         )
     # Alphabetical columns make the stable sort below break ties by symbol. All genes enter the variance trend, so
     # that a gene's rank does not depend on which other genes a model happens to know.
-    genes = np.array(sorted(read_genes(path, dataset)))
+    genes = np.array(sorted(set(read_genes(path, dataset))))
     score = hvg_scores(read_counts(path, dataset, rows, list(genes)))
     if known is not None:
         kept = np.isin(genes, list(known))

@@ -9,8 +9,7 @@ from anndata.io import read_h5ad
 from scipy.sparse import issparse
 
 from opbench.io.errors import InputError
-from opbench.io.h5ad import read_obs
-from opbench.panels.reading import open_h5ad
+from opbench.io.h5ad import open_h5ad, read_obs
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -1,144 +1,99 @@
-"""Reads h5ad files by rows: counts are never held whole unless the file's layout forces it."""
+"""What the workflow reads from a data file: genes, counts, totals; the matrix is never held whole."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem, sparse_dataset
 from scipy.sparse import csr_matrix
 
 from opbench.config.data import Dataset
 from opbench.io.errors import InputError
+from opbench.io.h5ad import open_h5ad, open_store, read_frame
 from opbench.io.provenance import sha256_of
+from opbench.panels.gene_ids import GeneNames, gene_names
+from opbench.panels.matrix import Counts, head_values, is_count, no_count, open_counts
+from opbench.panels.scan import gather, totals
 
-#: Rows read at once: about 80 MB of counts at 5,000 detected genes a cell.
-BLOCK = 2048
-
-
-@contextmanager
-def open_h5ad(path: str | Path) -> Iterator[h5py.File]:
-    """Open an h5ad file for reading; a file that is none is an InputError."""
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path}: is not a readable h5ad file ({error}); check the path.") from error
-    with file:
-        yield file
-
-
-@dataclass(frozen=True)
-class Counts:
-    """An open counts matrix of shape (cells, genes); `source` says whence for error messages."""
-
-    matrix: object
-    shape: tuple[int, int]
-    source: str
-
-    def rows(self, start: int, stop: int) -> csr_matrix:
-        """Return rows [start, stop) as CSR."""
-        return csr_matrix(self.matrix[start:stop])  # type: ignore[index]
+__all__ = [
+    "check_first_values",
+    "check_sha256",
+    "open_counts",
+    "open_h5ad",
+    "read_counts",
+    "read_gene_names",
+    "read_genes",
+    "read_shape",
+    "read_totals",
+    "read_vocabulary",
+    "require_column",
+]
 
 
-@contextmanager
-def open_counts(path: str | Path, dataset: Dataset) -> Iterator[Counts]:
-    """Open the matrix that `dataset.counts` names (`X`, `raw/X` or `layers/NAME`).
-
-    CSR and dense matrices stay on disk; CSC is read whole, as it cannot be read by rows.
-    """
-    key = dataset.counts
-    if key not in ("X", "raw/X") and not key.startswith("layers/"):
-        raise InputError(f"{path}: counts '{key}' is no matrix name; use X, raw/X or layers/NAME.")
-    with open_h5ad(path) as file:
-        if key not in file:
-            held = [name for name in ("X", "raw/X") if name in file] + [
-                f"layers/{name}" for name in file.get("layers", {})
-            ]
-            raise InputError(f"{path}: counts '{key}' is not in the file; it holds {held}.")
-        matrix = file[key]
-        if isinstance(matrix, h5py.Group):
-            matrix = sparse_dataset(matrix)
-            if matrix.format == "csc":
-                matrix = matrix.to_memory().tocsr()
-        yield Counts(matrix, tuple(matrix.shape), f"{path}: {key}")
-
-
-def iter_row_blocks(
-    counts: Counts, rows: np.ndarray | None = None, block: int = BLOCK
-) -> Iterator[tuple[np.ndarray, csr_matrix]]:
-    """Yield (row numbers, CSR block) over all rows or the ascending `rows`, `block` rows at a time."""
-    for start in range(0, counts.shape[0], block):
-        stop = min(start + block, counts.shape[0])
-        if rows is None:
-            yield np.arange(start, stop), counts.rows(start, stop)
-            continue
-        wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
-        if len(wanted):
-            first = int(wanted[0])
-            held = counts.rows(first, int(wanted[-1]) + 1)
-            yield wanted, held if held.shape[0] == len(wanted) else held[wanted - first]
-
-
-def check_counts(block: csr_matrix, source: str) -> None:
-    """Raise InputError unless every stored value is a non-negative integer that fits 32 bits."""
-    values = block.data
-    with np.errstate(invalid="ignore"):
-        bad = ~((values >= 0) & (values <= np.iinfo(np.int32).max) & (np.rint(values) == values))
-    if bad.any():
-        raise InputError(
-            f"{source}: holds {values[bad.argmax()]:.6g}, which is no count; "
-            "name the matrix of raw integer counts in 'counts' (X, raw/X or layers/NAME)."
-        )
-
-
-def take_genes(block: csr_matrix, position: np.ndarray, n_genes: int) -> csr_matrix:
-    """Return int32 CSR (rows, n_genes) in which file column j goes to `position[j]`, or nowhere if -1."""
-    target = position[block.indices]
-    kept = (target >= 0) & (block.data != 0)
-    ends = np.concatenate([[0], np.cumsum(kept)])[block.indptr]
-    parts = (block.data[kept].astype(np.int32), target[kept], ends)
-    taken = csr_matrix(parts, shape=(block.shape[0], n_genes))
-    taken.sort_indices()
-    return taken
-
-
-def gene_position(file_genes: list[str], genes: list[str]) -> np.ndarray:
-    """Return for each file gene its position in `genes`, -1 when it is not listed."""
-    return pd.Index(genes).get_indexer(file_genes)
-
-
-def read_counts(path: str | Path, dataset: Dataset, rows: np.ndarray, genes: list[str]) -> csr_matrix:
-    """Return int32 CSR (len(rows), len(genes)) counts; genes that the file lacks are zero columns."""
-    from scipy.sparse import vstack
-
-    position = gene_position(read_genes(path, dataset), genes)
-    with open_counts(path, dataset) as counts:
-        blocks = [take_genes(block, position, len(genes)) for _, block in iter_row_blocks(counts, rows)]
-    return csr_matrix(vstack(blocks, format="csr")) if blocks else csr_matrix((0, len(genes)), dtype=np.int32)
+def read_gene_names(path: str | Path, dataset: Dataset) -> GeneNames:
+    """Return the gene of each column of the counts matrix; InputError when they cannot be named, see `gene_names`."""
+    where = "raw/var" if dataset.counts == "raw/X" else "var"
+    with open_store(path) as root:
+        if where not in root:
+            raise InputError(f"{path}: '{where}' is not in the file; check 'counts: {dataset.counts}'.")
+        var = read_frame(root, where, path)
+    source = f"{path}: {where}"
+    if dataset.columns.gene != "index":
+        require_column(var, dataset.columns.gene, source, "columns.gene")
+    return gene_names(var, dataset, source)
 
 
 def read_genes(path: str | Path, dataset: Dataset) -> list[str]:
-    """Return the gene symbols in column order of the counts matrix; repeated symbols are an InputError."""
-    where = "raw/var" if dataset.counts == "raw/X" else "var"
-    with open_h5ad(path) as file:
-        if where not in file:
-            raise InputError(f"{path}: '{where}' is not in the file; check 'counts: {dataset.counts}'.")
-        var = read_elem(file[where])
-    column = dataset.columns.gene
-    if column != "index":
-        require_column(var, column, f"{path}: {where}", "columns.gene")
-    symbols = pd.Series(var.index if column == "index" else var[column].to_numpy()).astype(str)
-    if symbols.duplicated().any():
+    """Return the gene symbols in column order of the counts matrix; one that names several columns is repeated."""
+    return read_gene_names(path, dataset).symbols
+
+
+def read_shape(path: str | Path, dataset: Dataset) -> tuple[int, int]:
+    """Return (cells, genes) of the counts matrix after its structure was checked; reads no values."""
+    with open_counts(path, dataset) as counts:
+        return counts.shape
+
+
+def read_counts(path: str | Path, dataset: Dataset, rows: np.ndarray, genes: list[str]) -> csr_matrix:
+    """Return int32 CSR (len(rows), len(genes)) counts of the ascending `rows`.
+
+    Genes that the file lacks are zero columns; a gene of several columns is their sum.
+    """
+    names = read_genes(path, dataset)
+    with open_counts(path, dataset) as counts:
+        _check_width(counts, len(names))
+        if len(rows) and rows[-1] >= counts.shape[0]:
+            raise InputError(
+                f"{counts.source}: has {counts.shape[0]} cells but cell {rows[-1]} is asked for; the file changed, so "
+                "delete the tables of its cells and run again."
+            )
+        return gather(counts, rows, pd.Index(genes).get_indexer(names), len(genes))
+
+
+def read_totals(path: str | Path, dataset: Dataset, names: GeneNames) -> tuple[np.ndarray, np.ndarray]:
+    """Return (cells,) library sizes and detected genes of all cells, checking every stored value on the way.
+
+    `library_size` sums all columns; `n_genes` counts the columns above zero, those of one symbol once.
+    """
+    with open_counts(path, dataset) as counts:
+        _check_width(counts, len(names.symbols))
+        return totals(counts, names.groups())
+
+
+def check_first_values(path: str | Path, dataset: Dataset) -> None:
+    """Raise InputError when the first stored values are no counts: a look before the whole matrix is read."""
+    with open_counts(path, dataset) as counts:
+        if not is_count(values := head_values(counts)).all():
+            raise no_count(counts, values)
+
+
+def _check_width(counts: Counts, names: int) -> None:
+    if counts.shape[1] != names:
         raise InputError(
-            f"{path}: gene '{symbols[symbols.duplicated()].iloc[0]}' occurs twice in {where} '{column}'; "
-            "sum or drop the repeated genes."
+            f"{counts.source}: has {counts.shape[1]} columns but its var table names {names} genes; the file is "
+            "inconsistent, so write it again with anndata."
         )
-    return symbols.tolist()
 
 
 def require_column(frame: pd.DataFrame, column: str, source: str, field: str) -> None:
@@ -163,6 +118,11 @@ def check_sha256(path: str | Path, expected: str | None) -> None:
     """Raise InputError when the file's SHA-256 (streamed) is not `expected`; None checks nothing."""
     if expected is None:
         return
+    if Path(path).is_dir():
+        raise InputError(
+            f"{path}: is a zarr folder, which has no single sha256; remove 'sha256' from the dataset, or give the data "
+            "as one .h5ad file."
+        )
     if (found := sha256_of(path)) != expected.lower():
         raise InputError(
             f"{path}: sha256 is {found}, not the {expected} of the configuration; download the file again."

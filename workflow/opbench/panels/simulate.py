@@ -99,7 +99,7 @@ def draw_cohort(
             back = effects.jitter * rng.random(len(part))[:, None]
             log_rate = (1 - back) * programs[part] + back * programs[parents[part]] + shift
             log_rate += rng.gamma(effects.burst, size=(len(part), effects.modules)) @ response
-            matrices.append(_draw_counts(log_rate, effects, rng))
+            matrices.append(draw_counts(log_rate, effects, rng))
         condition = "healthy" if position < min(HEALTHY, simulation.donors) else "disease"
         tables.append(
             pd.DataFrame(
@@ -153,7 +153,7 @@ def _draw_stages(
     return np.array(names, dtype=object)[label], stage
 
 
-def _draw_counts(log_rate: np.ndarray, effects: Effects, rng: np.random.Generator) -> csr_matrix:
+def draw_counts(log_rate: np.ndarray, effects: Effects, rng: np.random.Generator) -> csr_matrix:
     """Return int32 CSR negative-binomial counts of cells with log-normal library sizes, thinned by drop-out."""
     rate = np.exp(log_rate - log_rate.max(axis=1, keepdims=True))
     library = effects.depth * np.exp(effects.library * rng.normal(size=(len(rate), 1)))

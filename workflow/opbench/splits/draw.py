@@ -35,15 +35,21 @@ def _of_dataset(donors: pd.DataFrame, dataset: str, where: str, field: str) -> p
 
 
 def eligible_donors(donors: pd.DataFrame, campaign: Campaign, where: str) -> list[str]:
-    """Donors of the test dataset with `min_cells` cells that are not in `never_tested`, sorted."""
+    """Donors of the test dataset with `min_cells` cells that are `tested` and not in `never_tested`, sorted."""
     test = _of_dataset(donors, campaign.test, where, "test")
-    if unknown := sorted(set(campaign.never_tested) - set(test["donor"])):
+    for field in ("tested", "never_tested"):
+        if unknown := sorted(set(getattr(campaign, field) or []) - set(test["donor"])):
+            raise InputError(
+                f"{where}: field '{field}' names {unknown}, which are not donors of '{campaign.test}'; "
+                f"its donors are {sorted(test['donor'])}."
+            )
+    enough = set(test.loc[test["n_cells"] >= campaign.min_cells, "donor"])
+    if small := sorted(set(campaign.tested or []) - enough):
         raise InputError(
-            f"{where}: field 'never_tested' names {unknown}, which are not donors of '{campaign.test}'; "
-            f"its donors are {sorted(test['donor'])}."
+            f"{where}: field 'tested' names {small}, which have fewer than {campaign.min_cells} benchmarked cells; "
+            "take them out (and count 'splits' again) or lower 'min_cells'."
         )
-    enough = test.loc[test["n_cells"] >= campaign.min_cells, "donor"]
-    eligible = sorted(set(enough) - set(campaign.never_tested))
+    eligible = sorted((enough if campaign.tested is None else set(campaign.tested)) - set(campaign.never_tested))
     if not eligible:
         raise InputError(
             f"{where}: field 'min_cells' is {campaign.min_cells} and leaves no donor of "
@@ -111,10 +117,11 @@ def draw_splits(
     eligible = eligible_donors(donors, campaign, where)
     training = sorted(_of_dataset(donors, campaign.train, where, "train")["donor"])
     if campaign.design == "frozen":
-        if both := sorted(set(training) & set(eligible)):
+        both = sorted(set(training) & set(eligible))
+        if both and campaign.shared_donors == "error":
             raise InputError(
                 f"{where}: fields 'train' and 'test' share the donor names {both}; rename them if they are "
-                "different people, otherwise list them in 'never_tested'."
+                "different people, otherwise list them in 'never_tested' or set 'shared_donors' to hold_out."
             )
         tests = [eligible]
     elif campaign.design == "grouped":

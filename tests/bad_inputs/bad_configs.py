@@ -1,0 +1,73 @@
+"""Configurations that must be refused before anything runs."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from case import Case
+
+from opbench.config import load_config, parse_config
+
+GOOD = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "tiny.yaml").read_text())
+
+
+def edited(edit: Callable[[dict], object]) -> Callable[[Path], object]:
+    """Parse the tiny configuration after an edit."""
+
+    def meet(_: Path) -> object:
+        raw = copy.deepcopy(GOOD)
+        edit(raw)
+        return parse_config(raw)
+
+    return meet
+
+
+def put(path: str, value: object) -> Callable[[dict], object]:
+    """An edit that sets the key at a dotted path."""
+
+    def edit(raw: dict) -> None:
+        *parents, key = path.split(".")
+        for parent in parents:
+            raw = raw[parent]
+        raw[key] = value
+
+    return edit
+
+
+def text(content: str) -> Callable[[Path], object]:
+    """Load a file with this text."""
+
+    def meet(folder: Path) -> object:
+        (folder / "my run.yaml").write_text(content)
+        return load_config(folder / "my run.yaml")
+
+    return meet
+
+
+CONFIGS = [
+    Case("a misspelt key", edited(put("campaigns.lodo.test_donor", 2)), ("campaigns.lodo.test_donor", "'test_donors'")),
+    Case("a misspelt section", edited(put("operator", {})), ("operator is no known key", "'operators'")),
+    Case("an unknown key", edited(put("adaptor.zzz", 1)), ("adaptor.zzz is no known key", "config/README.md")),
+    Case("a missing section", edited(lambda raw: raw.pop("panels")), ("panels", "required")),
+    Case("text where a number belongs", edited(put("operators.cells", "many")), ("operators.cells", "integer")),
+    Case("a number out of range", edited(put("panels.tiny.min_present", 1.5)), ("panels.tiny.min_present", "1")),
+    Case("an unknown design", edited(put("campaigns.lodo.design", "random")), ("campaigns.lodo.design", "'grouped'")),
+    Case("an unknown endpoint", edited(put("endpoints.verdict", ["auroc"])), ("endpoints.verdict", "'auroc'", "choose")),
+    Case("a campaign on no panel", edited(put("campaigns.lodo.panel", "tinny")), ("campaigns.lodo.panel", "'tinny'")),
+    Case("a panel of no dataset", edited(put("panels.tiny.datasets", ["cohorts"])), ("panels.tiny.datasets", "'cohorts'")),
+    Case("a model without corpus", edited(put("datasets.cohort.corpus", None)), ("model.corpus", "'corpus'", "name")),
+    Case("a frozen design on one dataset", edited(put("campaigns.lodo.design", "frozen")), ("campaigns.lodo", "frozen")),
+    Case("layers that 3 does not divide", edited(put("model.pretrain.layers", 4)), ("model.pretrain.layers", "3")),
+    Case("a url without sha256", edited(put("datasets.cohort", {"path": "x.h5ad", "url": "https://a/x.h5ad", "labels": "m"})),
+         ("datasets.cohort", "'url' needs 'sha256'")),
+    Case("a dataset without file", edited(put("datasets.cohort", {"labels": "m.tsv"})), ("datasets.cohort", "'path'")),
+    Case("a name with spaces, quotes and ;", edited(put("run", "my run; rm -rf '$HOME'")), ("run", "my run; rm -rf")),
+    Case("a name that leaves its folder", edited(put("run", "../elsewhere")), ("run", "../elsewhere")),
+    Case("a dataset name with a wildcard", edited(lambda raw: raw["datasets"].update({"{x}": raw["datasets"]["cohort"]})),
+         ("datasets", "{x}")),
+    Case("a file that is no YAML", text("run: [tiny\n"), ("my run.yaml", "YAML")),
+    Case("a YAML file that is a list", text("- run\n- tiny\n"), ("my run.yaml", "list")),
+    Case("an empty configuration", text(""), ("datasets", "required")),
+    Case("a key that occurs twice", text("run: a\nrun: b\n"), ("my run.yaml", "run", "twice")),
+]  # fmt: skip

@@ -1,0 +1,139 @@
+"""The command: exit status, JSON, Snakemake's jobs, and estimates that follow a measured run."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from check_cohort import ROOT, edited, put, write_cohort, write_config
+
+from opbench.check import jobs
+from opbench.check.command import check
+from opbench.check.text import duration, render, size, table
+from opbench.cli import main
+from opbench.io.tables import COSTS, write_table
+
+STATS = """Building DAG of jobs...
+Job stats:
+job            count
+-----------  -------
+old                9
+total              9
+
+Job stats:
+job            count
+-----------  -------
+select_cells       2
+run_method       54
+total             56
+
+Reasons:
+    (check individual jobs above for details)
+    run_method   1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPBENCH_DATA", raising=False)
+    write_cohort(tmp_path)
+    return tmp_path
+
+
+def test_the_last_job_table_counts():
+    assert jobs.job_table(STATS) == {"select_cells": 2, "run_method": 54}
+    assert jobs.job_table("Nothing to be done (all requested files are present and up to date).") == {}
+
+
+def test_a_refusal_of_snakemake_is_a_problem(folder, monkeypatch):
+    def refuse(*_):
+        command = ["sh", "-c", "echo WorkflowError in file x; echo something is wrong.; exit 1"]
+        return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True)]
+
+    monkeypatch.setattr("opbench.check.command.start_dry_runs", refuse)
+    report = check([write_config(folder, edited())], 2)
+    assert report.status == 1
+    assert "something is wrong" in report.findings.problems[0]
+
+
+def test_estimates_count_the_jobs_that_snakemake_plans_and_json_holds_it_all(folder, capsys):
+    out = folder / "check.json"
+    raw = edited(put("operators.single_heads", ["L0H1"]), put("campaigns.lodo.splits_per_job", 4),
+                 put("methods", ["pca10", "raw_log1p", "extracted_head"]))  # fmt: skip
+    assert main(["check", "--configfile", write_config(folder, raw), "--cores", "2", "--json", str(out)]) == 0
+    record = json.loads(out.read_text())
+    planned = sum(record["jobs"]["whole"].values()) - 1  # the target itself is a job without work
+    assert planned == sum(cost["jobs"] for cost in record["costs"])
+    assert record["jobs"]["whole"]["run_method"] == 9  # 3 methods, 3 chunks
+    assert record["jobs"]["left"] == record["jobs"]["whole"]
+    assert record["datasets"]["mine"]["cells"] == {"evaluation": 630, "corpus": 120, "dropped": 0}
+    assert record["totals"]["wall"] > 0
+    text = capsys.readouterr().out
+    assert "630 benchmarked cells of 9 donors" in text
+    assert not (folder / "results").exists()
+
+
+def test_a_simulated_dataset_is_told_from_its_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = check(["config/config.yaml"], 2, with_jobs=False)
+    assert report.status == 0
+    assert len(report.datasets["cohort"].role("corpus")) == 6 * 500
+    assert report.campaigns["lodo"].eligible == [f"D{i:02d}" for i in range(1, 13)]
+    assert "simulated in the run" in render(report)
+
+
+def test_costs_of_an_earlier_run_are_taken(folder):
+    path = write_config(folder, edited())
+    guess = {cost.rule: cost for cost in check([path], 2, with_jobs=False).costs}["run_method lodo"]
+    row = {"run": "small", "panel": "mine", "campaign": "lodo", "method": "raw_log1p", "budget": "", "draw": -1,
+           "chunk": 0, "splits": 3, "fits": 0, "wall_s": 300.0, "cpu_s": 300.0, "peak_mb": 9000.0, "parameters": 0,
+           "status": "ok"}  # fmt: skip
+    write_table(pd.DataFrame([row]), "results/small/tables/costs.parquet", COSTS)
+    report = check([path], 2, with_jobs=False)
+    taken = {cost.rule: cost for cost in report.costs}["run_method lodo"]
+    assert taken.memory_mb == 9000
+    assert taken.seconds == pytest.approx(900, rel=0.05)  # 100 s for each of 9 splits
+    assert guess.seconds < 60
+    assert "costs.parquet" in taken.basis
+
+
+def test_marrow_is_estimated_to_a_factor_of_two():
+    """Sizes of the marrow run and the seconds that its methods took, from its costs table."""
+    from opbench.check.cost import Work
+    from opbench.check.cost_methods import method_costs
+    from opbench.check.data import Facts
+    from opbench.check.donors import CampaignFacts
+    from opbench.check.findings import Findings
+    from opbench.check.genes import PanelFacts
+    from opbench.check.settings import campaign_arms
+    from opbench.config import load_config
+
+    config = load_config(ROOT / "config/marrow.yaml")
+    sizes = {"marrow_lodo": (14, 3777, 1439, 14), "kang_lodo": (8, 10728, 783, 8), "kang_frozen": (1, 4039, 1451, 8)}
+    measured = {"marrow_lodo": 769, "kang_lodo": 167, "kang_frozen": 78}
+    campaigns = {
+        name: CampaignFacts(name, splits, [], train=train, fitted=fitted, tested=tested)
+        for name, (splits, train, fitted, tested) in sizes.items()
+    }
+    cells = {"vangalen": 4039, "kang": 12261}
+    facts = {
+        name: Facts(name, "present", cells=pd.DataFrame({"role": ["evaluation"] * n})) for name, n in cells.items()
+    }
+    panels = {
+        "marrow": PanelFacts("marrow", "hvg", 1200, 4039, 54, 62, {}),
+        "shared": PanelFacts("shared", "shared", 1232, 16300, 330, 368, {}),
+    }
+    work = Work(config, facts, panels, None, campaigns, {})
+    found = method_costs(work, campaign_arms(config, Findings()), {}, "")
+    for cost in found:
+        seconds = cost.seconds - 2.7 * cost.jobs  # the table leaves out the start of a job
+        assert 0.5 < seconds / measured[cost.rule.split()[1]] < 2, cost
+
+
+def test_text_is_aligned_and_sizes_are_readable():
+    lines = table(("rule", "jobs"), [("a", 5), ("select", 120)])
+    assert lines == ["  rule    jobs", "  a          5", "  select   120"]
+    assert [duration(s) for s in (44.6, 780, 9000)] == ["45 s", "13 min", "2.5 h"]
+    assert [size(mb) for mb in (0.2, 850, 1234)] == ["< 1 MB", "850 MB", "1.2 GB"]

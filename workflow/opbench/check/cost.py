@@ -1,0 +1,196 @@
+"""Estimates of time, memory and disk of every rule, from measured unit costs; expect them to be right to a factor of 2.
+
+Unit costs were measured on 2 cores in the run of config/marrow.yaml (16,300 cells, 6-layer model, panels of about 1,200
+genes) and in short runs of single functions, one thread each. Seconds and megabytes unless a name says otherwise.
+"""
+
+from dataclasses import dataclass
+
+from opbench.check.data import Facts
+from opbench.check.donors import CampaignFacts
+from opbench.check.genes import PanelFacts
+from opbench.check.model import ModelFacts
+from opbench.config import Config
+
+#: Start of a job: interpreter, imports, and Snakemake's own share (marrow run: jobs that do next to nothing).
+START = 1.5
+#: Planning the jobs, and the report at the end (marrow run).
+AROUND = 12.0
+#: Reading and checking one stored count (14.6 million in 0.44 s, gzip); a dense matrix stores its zeros too.
+READ = 3e-8
+#: Ranking genes: the loess fit of the variance trend (marrow run).
+RANK = 2.0
+#: Drawing one entry of a simulated cohort.
+DRAW = 1e-7
+#: One attention entry (layer x head x token²) beyond its floating-point operations: summed, and in a plain forward
+#: pass (2 to 6 layers, width 64 and 512, 80 to 1,200 tokens: right to a factor of 2).
+ATTENTION_ENTRY, FORWARD_ENTRY = 2e-9, 5e-10
+#: Floating-point operations per second of one thread in the dense layers.
+FLOPS = 7e10
+#: A pre-training step of one layer, whatever its size (the simulated cohort of config/config.yaml).
+STEP_LAYER = 5e-3
+#: One stored count times one operator column (sparse times dense), and one entry of an attention file read.
+PROJECT, EXPORT = 1.5e-10, 2e-8
+#: A comparison of one pair on one endpoint (marrow run: 14 s for about 4,000), a figure, a small table.
+COMPARE, FIGURE, TABLE = 3.5e-3, 1.9, 1.2
+#: Memory of an interpreter with the data libraries; with PyTorch as well.
+BASE_MB, TORCH_MB = 260, 510
+TABLES, FIGURE_MB = 10, 1.1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimate of one rule: all its jobs' seconds, the longest job, the memory of one job, what it leaves on disk."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    longest: float
+    memory_mb: float
+    disk_mb: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that costs depend on. Facts of datasets that are not here yet are absent, and so are their costs.
+
+    `projected` maps a panel to the number of operators that its methods read.
+    """
+
+    config: Config
+    datasets: dict[str, Facts]
+    panels: dict[str, PanelFacts]
+    model: ModelFacts | None
+    campaigns: dict[str, CampaignFacts]
+    projected: dict[str, int]
+
+    @property
+    def corpus_cells(self) -> int:
+        """Cells of the corpus."""
+        return len(self.datasets[self.config.model.corpus].role("corpus"))
+
+    @property
+    def exported(self) -> int:
+        """Operators of every panel: the drift, single heads and Gaussian draws."""
+        settings = self.config.operators
+        return 1 + len(settings.single_heads) + settings.gaussian_draws
+
+
+def _row(rule: str, jobs: list[float], memory: float, disk: float, basis: str) -> Cost:
+    return Cost(rule, len(jobs), sum(jobs), max(jobs, default=0.0), memory, disk, basis)
+
+
+def stage_costs(work: Work) -> list[Cost]:
+    """Estimates of all rules but `run_method`; rules whose inputs are not known yet are left out."""
+    return [*_data_costs(work), *_model_costs(work), *_operator_costs(work), *_table_costs(work)]
+
+
+def _data_costs(work: Work) -> list[Cost]:
+    known = {name: facts.layout for name, facts in work.datasets.items() if facts.layout}
+    out = []
+    simulated = [f for f in work.datasets.values() if f.state == "simulated" and f.layout]
+    if simulated:
+        sizes = [f.layout.cells * f.layout.genes for f in simulated if f.layout]
+        disk = sum(f.layout.file_mb for f in simulated if f.layout)
+        out.append(_row("simulate_cohort", [START + DRAW * n for n in sizes], 400, disk, "cells x genes"))
+    if not known:
+        return out
+    seconds = {name: START + READ * layout.stored for name, layout in known.items()}
+    cells = sum(layout.cells for layout in known.values())
+    out.append(_row("select_cells", list(seconds.values()), BASE_MB + 60, 1e-4 * cells, "stored counts, one pass"))
+    corpus = work.config.model.corpus
+    ranked, built, corpus_counts = [], [], work.corpus_cells * work.datasets[corpus].per_cell
+    for name, panel in work.config.panels.items():
+        needed = {*panel.datasets, *filter(None, [panel.genes.corpus])}
+        if needed <= set(known) and name in work.panels:
+            passes = [panel.genes.corpus] if panel.genes.kind == "hvg" else []
+            ranked.append(START + sum(seconds[str(key)] for key in passes) + RANK * bool(passes))
+            built.append(sum(seconds[key] for key in panel.datasets))
+    out.append(_row("select_genes", ranked, BASE_MB + 40e-6 * corpus_counts, 0.1, "corpus counts, variance trend"))
+    counts = {name: panel.cells * panel.detected for name, panel in work.panels.items()}
+    memory = BASE_MB + 60e-6 * max(counts.values(), default=0)
+    out.append(_row("build_panel", built, memory, 16e-6 * sum(counts.values()), "stored counts, one pass"))
+    if corpus in known:
+        held = corpus_counts if work.model is None or work.model.vocabulary is None else _corpus_tokens(work)
+        disk = 8e-6 * held
+        out.append(_row("build_corpus", [seconds[corpus]], BASE_MB + 4 * disk, disk, "stored counts, one pass"))
+    return out
+
+
+def _corpus_tokens(work: Work) -> float:
+    """Stored counts of the corpus over the model's vocabulary."""
+    corpus = work.datasets[work.config.model.corpus]
+    vocabulary = work.model.vocabulary if work.model and work.model.vocabulary else set(corpus.genes)
+    return work.corpus_cells * corpus.detected(vocabulary)
+
+
+def _flops(model: ModelFacts, tokens: float) -> float:
+    """Floating-point operations of a forward pass over one cell."""
+    dense = 8 * model.width**2 + 4 * model.width * model.feedforward
+    return model.layers * tokens * (dense + 4 * tokens * model.width)
+
+
+def _model_costs(work: Work) -> list[Cost]:
+    model, cells = work.model, work.corpus_cells
+    if model is None or not cells:
+        return []
+    recipe, out = work.config.model.pretrain, []
+    longest = model.max_length
+    if work.config.model.checkpoint:
+        tokens = min(longest, _corpus_tokens(work) / cells)
+    else:
+        # The vocabulary will be the panels' genes, so each cell has about as many tokens as in the largest panel.
+        tokens = min(longest, max((panel.corpus_detected for panel in work.panels.values()), default=0.0))
+        steps = recipe.epochs * max(1.0, cells * tokens / recipe.batch_tokens) * recipe.layers
+        seconds = START + steps * STEP_LAYER + 3 * recipe.epochs * cells * _flops(model, tokens) / FLOPS
+        out.append(_row("build_vocabulary", [START], BASE_MB, 0.1, "one job"))
+        out.append(_row("pretrain_nano", [seconds], 2 * TORCH_MB, 2, "cells x tokens x epochs"))
+    validated = min(1000, cells / 10)
+    forward = _flops(model, tokens) / FLOPS + FORWARD_ENTRY * model.layers * model.heads * tokens**2
+    weights = 4e-6 * (model.layers * (4 * model.width**2 + 2 * model.width * model.feedforward) + 6e4 * model.width)
+    memory = TORCH_MB + 2 * weights + 30e-6 * cells * tokens
+    out.append(_row("describe_model", [2 * START + validated * forward], memory, 0, "validation cells x tokens²"))
+    return out
+
+
+def _operator_costs(work: Work) -> list[Cost]:
+    model, settings = work.model, work.config.operators
+    if model is None or not work.panels:
+        return []
+    maps = model.layers * model.heads
+    attention, export, project, disk = [], [], [], 0.0
+    for name, panel in work.panels.items():
+        projected = work.projected.get(name, 0)
+        tokens = min(settings.max_length, panel.corpus_detected)
+        cell = ATTENTION_ENTRY * maps * tokens**2 + _flops(model, tokens) / FLOPS
+        attention.append(START + settings.cells * cell)
+        export += [START + EXPORT * panel.n_genes**2 * (maps + 1)] * work.exported
+        project += [START + PROJECT * panel.cells * panel.detected * 2 * panel.n_genes] * projected
+        disk += panel.cells * 8e-6 * panel.n_genes * projected
+    squares = [4e-6 * panel.n_genes**2 for panel in work.panels.values()]
+    widest = max(
+        panel.cells * 8e-6 * panel.n_genes + 32e-6 * panel.cells * panel.detected for panel in work.panels.values()
+    )
+    top = max(squares)
+    return [
+        _row("accumulate_attention", attention, TORCH_MB + 2 * top * maps + 130, sum(squares) * (maps + 1),
+             "cells x layers x heads x tokens²"),
+        _row("export_operator", export, BASE_MB + 2 * top * (maps + 1), 2 * sum(squares) * work.exported,
+             "panel genes² x heads"),
+        _row("project_cells", project, BASE_MB + 2 * top + widest, disk, "counts x panel genes"),
+    ]  # fmt: skip
+
+
+def _table_costs(work: Work) -> list[Cost]:
+    campaigns, panels = len(work.config.campaigns), len(work.config.panels)
+    small = [START] * 2 * campaigns
+    figures = 4 * campaigns + sum(c.pseudotime for c in work.config.campaigns.values()) + panels + 1
+    compared = 0.0
+    for facts in work.campaigns.values():
+        compared += COMPARE * facts.pairs * len(facts.scored)
+    return [
+        _row("draw_splits, find_roots", small, BASE_MB + 100, 0.1, "one job each"),
+        _row("tables", [TABLE] * (TABLES - 1) + [TABLE + compared], 600, 1 + campaigns, "pairs x endpoints"),
+        _row("draw_figure", [FIGURE] * figures, 350, FIGURE_MB * figures, "one job each"),
+    ]

@@ -1,0 +1,82 @@
+"""The configuration and the methods that it runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from opbench.check.findings import Findings
+from opbench.config import Config, read_yaml
+from opbench.config.root import _sentence
+from opbench.io.labels import method_labels
+from opbench.methods import registry
+from opbench.methods.interface import Variant
+from opbench.readouts.run_chunk import make_plan, open_method
+from opbench.statistics.family import BRACKETS
+
+
+def read_settings(paths: Sequence[str | Path], findings: Findings) -> Config | None:
+    """Read YAML files, later ones over earlier ones by top-level key; every wrong key is a problem of its own."""
+    raw: dict[str, Any] = {}
+    for path in paths:
+        with findings.collect():
+            raw |= read_yaml(path)
+    if findings.problems:
+        return None
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        for item in error.errors():
+            text = _sentence(item)
+            findings.problem(f"{paths[-1]}: {text}{'' if text.endswith('?') else '.'}")
+    return None
+
+
+@dataclass(frozen=True)
+class Arms:
+    """A method in a campaign: its variants, or the `reason` why it gives nothing."""
+
+    method: str
+    protocol: str
+    operator_kinds: tuple[str, ...]
+    variants: list[Variant]
+    reason: str = ""
+
+    @property
+    def competes(self) -> bool:
+        """Whether its comparisons may carry a verdict: no bracket, no leak, no random arm (decision 18)."""
+        drawn = any(variant.draw >= 0 for variant in self.variants)
+        return not (self.reason or drawn or self.protocol in (*BRACKETS, "leaking"))
+
+
+def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:
+    """Campaign -> its methods with their variants; an unknown name is a problem, a method that breaks a warning."""
+    out: dict[str, list[Arms]] = {}
+    for name, campaign in config.campaigns.items():
+        out[name] = []
+        plan = make_plan(config, name)
+        for method in campaign.methods or config.methods or registry.plugin_files():
+            if findings.attempt(registry.find, method) is None:
+                continue
+            opened, variants, gap = open_method(method, plan)
+            if gap and gap.status != "not_applicable":
+                findings.warn(f"methods.{method}: gives no scores in '{name}' ({gap.reason}); correct its file.")
+            facts = (opened.protocol, opened.operator_kinds)
+            out[name].append(Arms(method, *facts, [] if gap else variants, gap.reason if gap else ""))
+    return out
+
+
+def competitors(arms: dict[str, list[Arms]]) -> dict[str, dict[str, str]]:
+    """Campaign -> label -> budget of the methods whose pairs make the verdict family."""
+    rows = [(c, a, v.budget) for c, found in arms.items() for a in found for v in a.variants or [Variant()]]
+    frame = pd.DataFrame(rows, columns=["campaign", "arms", "budget"])
+    frame["method"] = [item.method for item in frame["arms"]]
+    if frame.empty:
+        return {campaign: {} for campaign in arms}
+    frame["label"] = method_labels(frame)
+    frame = frame[[item.competes for item in frame["arms"]]]
+    named = {c: dict(zip(part["label"], part["budget"], strict=True)) for c, part in frame.groupby("campaign")}
+    return {campaign: named.get(campaign, {}) for campaign in arms}

@@ -24,7 +24,7 @@ RANK = 2.0
 DRAW = 1e-7
 #: One attention entry (layer x head x token²) beyond its floating-point operations: summed, and in a plain forward
 #: pass (2 to 6 layers, width 64 and 512, 80 to 1,200 tokens: right to a factor of 2).
-ATTENTION_ENTRY, FORWARD_ENTRY = 2e-9, 5e-10
+ATTENTION_ENTRY, FORWARD_ENTRY = 1e-9, 5e-10
 #: Floating-point operations per second of one thread in the dense layers.
 FLOPS = 7e10
 #: A pre-training step of one layer, whatever its size (the simulated cohort of config/config.yaml).

@@ -9,7 +9,7 @@ from opbench.check.data import Facts
 from opbench.check.findings import Findings
 from opbench.config import Config
 from opbench.panels.gene_ids import ENSEMBL
-from opbench.panels.genes import _listed
+from opbench.panels.genes import listed_genes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def describe_panel(
             )
     elif panel.genes.kind == "file":
         update = {"file": str(Path(str(panel.genes.file)))}
-        listed = findings.attempt(_listed, panel.model_copy(update=update), vocabulary, "the model's vocabulary")
+        listed = findings.attempt(listed_genes, panel.model_copy(update=update), vocabulary, "the model's vocabulary")
         genes = set() if listed is None else set(listed["gene"])
         n_genes = len(genes)
     elif known:

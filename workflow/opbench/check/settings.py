@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from opbench.check.findings import Findings
 from opbench.config import Config, read_yaml
-from opbench.config.root import _sentence
+from opbench.config.root import describe_problem
 from opbench.io.labels import method_labels
 from opbench.methods import registry
 from opbench.methods.interface import Variant
@@ -30,7 +30,7 @@ def read_settings(paths: Sequence[str | Path], findings: Findings) -> Config | N
         return Config.model_validate(raw)
     except ValidationError as error:
         for item in error.errors():
-            text = _sentence(item)
+            text = describe_problem(item)
             findings.problem(f"{paths[-1]}: {text}{'' if text.endswith('?') else '.'}")
     return None
 

@@ -69,11 +69,11 @@ def parse_config(raw: object) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(_sentence(item) for item in error.errors())
+        problems = "; ".join(describe_problem(item) for item in error.errors())
         raise InputError(f"configuration: {problems}.") from None
 
 
-def _sentence(item: Any) -> str:
+def describe_problem(item: Any) -> str:
     """One problem in words; an unknown key gets the nearest known one, a wrong value is shown."""
     place, text = item["loc"], item["msg"].removeprefix("Value error, ")
     where = ".".join(map(str, place))

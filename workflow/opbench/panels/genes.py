@@ -38,7 +38,7 @@ def select_genes(
     elif panel.genes.kind == "shared":
         frame = _shared(panel_name, panel, sources, known)
     else:
-        frame = _listed(panel, known, vocabulary)
+        frame = listed_genes(panel, known, vocabulary)
     frame.insert(1, "rank", np.arange(len(frame)))
     write_table(frame, output, GENES)
     log.info("panel %s: %d genes (%s)", panel_name, len(frame), panel.genes.kind)
@@ -100,7 +100,7 @@ def _shared(name: str, panel: Panel, sources: dict[str, Source], known: set[str]
     return pd.DataFrame({"gene": genes, "score": np.nan, "source": "shared"})
 
 
-def _listed(panel: Panel, known: set[str] | None, vocabulary: str | Path | None) -> pd.DataFrame:
+def listed_genes(panel: Panel, known: set[str] | None, vocabulary: str | Path | None) -> pd.DataFrame:
     path = Path(str(panel.genes.file))
     try:
         genes = [line.strip() for line in path.read_text().splitlines() if line.strip()]

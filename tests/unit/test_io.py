@@ -1,5 +1,6 @@
 """Contracts are checked at write and at read; seeds and digests do what they say."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from opbench.io.errors import InputError
+from opbench.io.provenance import sha256_of
 from opbench.io.seeds import derive_seed, keyed_rng
 from opbench.io.source_digest import PACKAGE, closure, source_digest
 from opbench.io.tables import GENES, ROOTS, read_table, read_tables, write_table
@@ -77,3 +79,13 @@ def test_input_error_in_a_job_is_one_sentence_without_traceback(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "opbench: x.h5ad: column donor is missing; name it.\n"
     assert "column donor is missing" in (tmp_path / "log").read_text()
+
+
+def test_digests_of_files_and_folders_depend_on_content_and_names_alone(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "c").mkdir(parents=True)
+        (tmp_path / name / "c" / "0").write_text("x")
+    assert sha256_of(tmp_path / "a" / "c" / "0") == hashlib.sha256(b"x").hexdigest()
+    assert sha256_of(tmp_path / "a") == sha256_of(tmp_path / "b")
+    (tmp_path / "b" / "c" / "0").rename(tmp_path / "b" / "c" / "1")
+    assert sha256_of(tmp_path / "a") != sha256_of(tmp_path / "b")

@@ -17,7 +17,11 @@ PACKAGES = ("snakemake", "numpy", "scipy", "pandas", "pyarrow", "anndata", "scan
 
 
 def sha256_of(path: str | Path) -> str:
-    """Digest of a file, streamed."""
+    """Digest of a file, streamed; of a folder (zarr), that of the names and digests of its files."""
+    if Path(path).is_dir():
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
+        lines = [f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -61,6 +65,9 @@ def write_provenance(
         "seeds": _seeds(config),
         "model": json.loads(Path(model).read_text()),
         "inputs": {str(path): sha256_of(path) for path in data},
+        "downloads": {
+            path: json.loads(record.read_text()) for path in data if (record := Path(f"{path}.json")).is_file()
+        },
         "tables": {Path(path).name: sha256_of(path) for path in tables},
     }
     write_text(json.dumps(record, indent=2) + "\n", output)

@@ -101,6 +101,7 @@ def _shared(name: str, panel: Panel, sources: dict[str, Source], known: set[str]
 
 
 def listed_genes(panel: Panel, known: set[str] | None, vocabulary: str | Path | None) -> pd.DataFrame:
+    """Return the GENES of a list of kind `file`; InputError when it is unreadable or repeats or invents a gene."""
     path = Path(str(panel.genes.file))
     try:
         genes = [line.strip() for line in path.read_text().splitlines() if line.strip()]

@@ -91,6 +91,16 @@ def label_file(name):
     return str(one_sentence(locate, CONFIG.datasets[name].labels, True))
 
 
+def symbol_tables(*datasets):
+    """Tables from Ensembl id to symbol that some of the datasets need."""
+    names = [
+        CONFIG.datasets[name].symbols
+        for name in datasets
+        if CONFIG.datasets[name].symbols
+    ]
+    return sorted({str(one_sentence(locate, name, True)) for name in names})
+
+
 def ontology_files():
     folder = one_sentence(locate, CONFIG.ontology, True)
     return [f"{folder}/stages.tsv", f"{folder}/edges.tsv"]

@@ -60,13 +60,14 @@ rule select_cells:
         data=lambda wildcards: dataset_file(wildcards.dataset),
         labels=lambda wildcards: label_file(wildcards.dataset),
         ontology=ontology_files(),
+        symbols=lambda wildcards: symbol_tables(wildcards.dataset),
     output:
         cells=f"{RESULTS}/select_cells/{{dataset}}.parquet",
     log:
         f"{LOGS}/select_cells/{{dataset}}.log",
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.05 * input.size_mb),
         runtime=60,
@@ -84,13 +85,14 @@ rule select_genes:
         data=panel_sources,
         cells=panel_cells,
         vocabulary=known_vocabulary,
+        symbols=lambda wildcards: symbol_tables(*panel_datasets(wildcards.panel)),
     output:
         genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
     log:
         f"{LOGS}/select_genes/{{panel}}.log",
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 0.5 * input.size_mb),
         runtime=60,
@@ -109,13 +111,14 @@ rule build_panel:
         data=panel_sources,
         cells=panel_cells,
         genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
+        symbols=lambda wildcards: symbol_tables(*panel_datasets(wildcards.panel)),
     output:
         panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
     log:
         f"{LOGS}/build_panel/{{panel}}.log",
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.3 * input.size_mb),
         runtime=60,
@@ -134,13 +137,14 @@ rule build_corpus:
         data=dataset_file(CONFIG.model.corpus),
         cells=cells_of(CONFIG.model.corpus),
         vocabulary=corpus_vocabulary(),
+        symbols=symbol_tables(CONFIG.model.corpus),
     output:
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
     log:
         f"{LOGS}/build_corpus/corpus.log",
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.5 * input.size_mb),
         runtime=60,

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from opbench.config.data import Dataset
+from opbench.io.errors import InputError
 from opbench.panels.matrix import Counts, head_values, is_count, no_count, open_counts
 
 NAMES = {"csr": "CSR", "csc": "CSC", "dense": "dense"}
@@ -61,7 +62,14 @@ def _first_rows(counts: Counts) -> csr_matrix | None:
     rows = min(ROWS, max(1, int(np.searchsorted(counts.indptr, ELEMENTS, "right")) - 1), counts.shape[0])
     stop = int(counts.indptr[rows])
     parts = (np.asarray(counts.values[:stop]), np.asarray(counts.indices[:stop]), counts.indptr[: rows + 1])
-    return csr_matrix(parts, shape=(rows, counts.shape[1]))
+    first = csr_matrix(parts, shape=(rows, counts.shape[1]))
+    try:
+        first.check_format(full_check=True)  # indices of a damaged file would be read out of bounds later
+    except ValueError as error:
+        raise InputError(
+            f"{counts.source}: is damaged in its first {rows} rows ({error}); get the file again."
+        ) from None
+    return first
 
 
 def _compression(values: Any) -> str:

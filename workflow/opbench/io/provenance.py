@@ -26,6 +26,10 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _downloaded(path: str) -> bool:
+    return Path(f"{path}.json").is_file()
+
+
 def _git(*args: str) -> str:
     done = subprocess.run(["git", *args], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""

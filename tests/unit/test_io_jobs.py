@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opbench.io.atomic import atomic, remove_partial, write_text
+from opbench.io.atomic import HOST, atomic, remove_partial, write_text
 from opbench.io.errors import InputError
 from opbench.io.jobs import check_writable, refusal
 
@@ -30,10 +30,13 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
 
 def test_what_killed_processes_left_is_removed(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".partial-1234-x.parquet").write_text("half")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / "a" / f".partial-{HOST}-{dead.stdout.strip()}-x.parquet").write_text("half")
+    (tmp_path / "a" / f".partial-{HOST}-{os.getpid()}-y.parquet").write_text("living")
     (tmp_path / "a" / "x.parquet").write_text("whole")
     remove_partial(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.parquet")] == ["x.parquet"]
+    assert sorted(path.name for path in tmp_path.rglob("*x.parquet")) == ["x.parquet"]
+    assert len(list(tmp_path.rglob("*y.parquet"))) == 1
 
 
 def run_job(tmp_path: Path, body: str, log: str = "job.log") -> subprocess.CompletedProcess:

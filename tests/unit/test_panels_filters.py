@@ -22,6 +22,7 @@ OBS = pd.DataFrame(
         ("donor.isin(['D2']) | (age < 2)", [1, 1, 0]),
         ("donor.str.startswith('D') & age.between(2, 25)", [0, 1, 0]),
         ("-5 < age <= 20", [1, 1, 0]),
+        ("donor != '`' and `cell type`.str.contains('T', regex=False)", [1, 0, 1]),
     ],
 )
 def test_comparisons_work(query, kept):
@@ -33,6 +34,8 @@ def test_comparisons_work(query, kept):
     [
         "donor.to_csv('stolen')", "@__import__('os').mkdir('made')", "__import__('os').mkdir('made')", "donor = 'D1'",
         "donor.str.__class__", "age.values", "[d for d in donor]", "(lambda: use)()", "use if use else use",
+        "(donor == '`') | (@pd.io.common.os.mkdir('made') == 0) | (donor == '`')",
+        "donor == '`' or donor.to_csv('made') or donor == '`'",
         "donor.isin(open('x'))", "f'{donor}' == 'D1'", "",
     ],
 )  # fmt: skip

@@ -51,7 +51,7 @@ class Session:
 
     checkout: Checkout
     rng: random.Random
-    longest_s: float
+    most_jobs: int
     done: set[str] = field(default_factory=set)
 
     def start(self) -> tuple[subprocess.Popen, Path]:
@@ -77,7 +77,10 @@ class Session:
         """Kill once at a random moment; None when the run ended before."""
         process, log = self.start()
         begin, kind = time.monotonic(), KINDS[point % len(KINDS)]
-        moment = begin + 5 + self.rng.uniform(0, self.longest_s)
+        wanted, delay = self.rng.randint(0, self.most_jobs), self.rng.uniform(0, 4)
+        while process.poll() is None and len(STARTED.findall(log.read_text())) <= wanted:
+            time.sleep(0.05)
+        moment = time.monotonic() + delay
         while time.monotonic() < moment and process.poll() is None:
             time.sleep(0.05)
         target = self._kill(process, kind) if process.poll() is None else None
@@ -150,9 +153,9 @@ def differing_tables(left: Path, right: Path) -> list[str]:
     ]
 
 
-def interrupted_run(checkout: Checkout, points: int, seed: int, longest_s: float, tell=print) -> list[Interruption]:
+def interrupted_run(checkout: Checkout, points: int, seed: int, most_jobs: int) -> list[Interruption]:
     """Interrupt the run at `points` random moments, then let it end; it starts anew if it ends too early."""
-    session, records = Session(checkout, random.Random(seed), longest_s), []
+    session, records = Session(checkout, random.Random(seed), most_jobs), []
     while len(records) < points:
         record = session.interrupt(len(records))
         if record is None:
@@ -160,14 +163,15 @@ def interrupted_run(checkout: Checkout, points: int, seed: int, longest_s: float
             session.done.clear()
             continue
         records.append(record)
-        tell(
+        print(
             f"{record.point + 1:3d}  {record.kind:12s} after {record.after_s:5.1f} s, {record.finished:3d} finished, "
-            f"ran again: {', '.join(record.ran_again) or 'none'}; killed {record.target}"
+            f"ran again: {', '.join(record.ran_again) or 'none'}; killed {record.target}",
+            flush=True,
         )
     process, log = session.start()
     process.wait()
     again = session.read(log)
-    tell(f"end  exit {process.returncode}, {len(session.done)} jobs finished, ran again: {', '.join(again) or 'none'}")
+    print(f"end  exit {process.returncode}, {len(session.done)} jobs finished, ran again: {', '.join(again) or 'none'}")
     assert process.returncode == 0, log.read_text()[-3000:]
     records.append(Interruption(points, "none", 0, "", len(session.done), again))
     return records
@@ -179,7 +183,7 @@ def main() -> int:
     parser.add_argument("--configfile", type=Path, required=True)
     parser.add_argument("--points", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=45, help="most seconds from a start to its kill")
+    parser.add_argument("--most-jobs", type=int, default=7, help="most jobs that start between a start and its kill")
     parser.add_argument("--reference", type=Path, help="results folder of an uninterrupted run; made when not given")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -189,7 +193,7 @@ def main() -> int:
             assert whole.snakemake().returncode == 0
             reference = whole.results
         checkout = Checkout(Path(folder) / "interrupted", options.configfile.resolve())
-        records = interrupted_run(checkout, options.points, options.seed, options.longest)
+        records = interrupted_run(checkout, options.points, options.seed, options.most_jobs)
         differ = differing_tables(reference, checkout.results)
         left = [path.name for path in checkout.results.rglob(".partial-*")]
         print(f"tables that differ: {differ or 'none'}; partial files left: {left or 'none'}")

@@ -52,6 +52,11 @@ def settings(*paths):
     return out
 
 
+def dataset_settings(*names):
+    """All settings of some datasets: how a file is read belongs to what is made of it."""
+    return settings(*(f"datasets.{name}" for name in names))
+
+
 def campaign_settings(campaign, *keys):
     """The named keys of one campaign: adding a method to it must not redraw its splits."""
     return settings(*(f"campaigns.{campaign}.{key}" for key in keys))

@@ -99,6 +99,7 @@ rule select_genes:
     params:
         source=source("select_genes"),
         panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        datasets=lambda wildcards: dataset_settings(*panel_datasets(wildcards.panel)),
         names=lambda wildcards: panel_datasets(wildcards.panel),
     message:
         "Selecting genes of panel {wildcards.panel}"
@@ -125,6 +126,7 @@ rule build_panel:
     params:
         source=source("build_panel"),
         panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
+        datasets=lambda wildcards: dataset_settings(*panel_datasets(wildcards.panel)),
         names=lambda wildcards: panel_datasets(wildcards.panel),
     message:
         "Building panel {wildcards.panel}"

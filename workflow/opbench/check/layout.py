@@ -66,9 +66,7 @@ def _first_rows(counts: Counts) -> csr_matrix | None:
     try:
         first.check_format(full_check=True)  # indices of a damaged file would be read out of bounds later
     except ValueError as error:
-        raise InputError(
-            f"{counts.source}: is damaged in its first rows ({error}); get the file again."
-        ) from None
+        raise InputError(f"{counts.source}: is damaged in its first rows ({error}); get the file again.") from None
     return first
 
 

@@ -1,27 +1,28 @@
 """Files appear whole or not at all: written beside their place, flushed, then renamed."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 #: Start of the names of files that are being written; one left behind belongs to a process that was killed.
 PARTIAL = ".partial-"
+HOST = "".join(letter for letter in socket.gethostname() if letter.isalnum())
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a path in the same folder to write to; on success it takes the place of `path`, else it is removed.
 
-    The name keeps the suffix, because writers choose formats by it, and is never the same twice: a job that
-    outlives the workflow that started it must not write into the file of the job that replaces it.
+    The name keeps the suffix, because writers choose formats by it, and names the process: a job that outlives the
+    workflow that started it must not write into the file of the job that replaces it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{PARTIAL}{uuid4().hex[:8]}-{path.name}")
+    partial = path.with_name(f"{PARTIAL}{HOST}-{os.getpid()}-{path.name}")
     try:
         yield partial
         with open(partial, "rb") as file:
@@ -39,6 +40,8 @@ def write_text(text: str, path: str | Path) -> None:
 
 
 def remove_partial(folder: str | Path) -> None:
-    """Remove what killed processes left in `folder` and below."""
-    for partial in Path(folder).rglob(f"{PARTIAL}*"):
-        partial.unlink(missing_ok=True)
+    """Remove what killed processes of this machine left in `folder` and below; a living one's file stays."""
+    for partial in Path(folder).rglob(f"{PARTIAL}{HOST}-*"):
+        process = partial.name.removeprefix(f"{PARTIAL}{HOST}-").split("-")[0]
+        if not (process.isdigit() and Path(f"/proc/{process}").exists()):
+            partial.unlink(missing_ok=True)

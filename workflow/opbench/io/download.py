@@ -3,6 +3,7 @@
 What comes is one file. Archives are not unpacked, so that nothing can be written outside its folder.
 """
 
+import fcntl
 import http.client
 import json
 import logging
@@ -13,7 +14,8 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +96,32 @@ def download(
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(output, url, field, sha256)
-    _insist(lambda: part.fetch(patience or Patience()), url, field, patience or Patience(), part.size)
+    with _alone(output, field):
+        return _complete(part, url, field, sha256, size, patience or Patience())
+
+
+@contextmanager
+def _alone(output: Path, field: str) -> Iterator[None]:
+    """Hold the right to download `output`: a job that outlived its workflow must not append to the same part."""
+    with open(output.with_name(f"{output.name}.lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{field}: another process is downloading {output}; wait for it or end it, then run again."
+            ) from error
+        try:
+            yield
+        finally:
+            Path(lock.name).unlink(missing_ok=True)
+
+
+def _complete(
+    part: "_Part", url: str, field: str, sha256: str | None, size: int | None, patience: Patience
+) -> dict[str, Any]:
+    """Fetch until all is there, check it and give it its name."""
+    output = part.output
+    _insist(lambda: part.fetch(patience), url, field, patience, part.size)
     found = {"size": part.size(), "sha256": sha256_of(part.path)}
     for name, expected in (("size", size), ("sha256", sha256)):
         if expected is not None and found[name] != expected:

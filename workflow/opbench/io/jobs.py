@@ -36,7 +36,7 @@ def share_package() -> None:
 
 def refusal(error: BaseException) -> str | None:
     """The sentence for an error that the machine caused, or None; libraries hide its number in their text."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return (
             f"memory is not enough ({error}); give the rule more with --set-resources RULE:mem_mb=…, or run fewer jobs"
         )

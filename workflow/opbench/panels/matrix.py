@@ -70,7 +70,7 @@ def find_matrix(root: Any, key: str, source: str) -> Counts:
         counts = Counts("dense", tuple(map(int, node.shape)), node, None, np.zeros(0, np.int64), key, source, root)
     else:
         raise InputError(f"{source}: has {len(node.shape)} dimension(s) instead of 2; name another matrix in 'counts'.")
-    if counts.values.dtype.kind not in "iuf":
+    if counts.values.dtype.kind not in "iuf" or counts.values.dtype.itemsize > 8:
         raise InputError(
             f"{source}: holds values of type {counts.values.dtype}, which are no counts; name another matrix in "
             "'counts' (X, raw/X or layers/NAME)."
@@ -150,9 +150,11 @@ def looks_normalised(values: np.ndarray) -> bool:
 
 def head_values(counts: Counts) -> np.ndarray:
     """Return the first stored values, at most about SAMPLE of them."""
-    if counts.layout == "dense":
-        return np.asarray(counts.values[: max(1, SAMPLE // counts.shape[1])]).ravel()
-    return np.asarray(counts.values[: min(SAMPLE, int(counts.indptr[-1]))])
+    rows = max(1, SAMPLE // counts.shape[1]) if counts.layout == "dense" else min(SAMPLE, int(counts.indptr[-1]))
+    try:
+        return np.asarray(counts.values[:rows]).ravel()
+    except Exception as error:  # HDF5, zarr and their codecs raise many kinds for a damaged piece
+        raise InputError(f"{counts.source}: cannot be read ({error}); the file is damaged, get it again.") from error
 
 
 def _holds_counts(counts: Counts, name: str) -> bool:

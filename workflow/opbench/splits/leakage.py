@@ -31,7 +31,13 @@ class Corpus:
 
 def corpus_of(obs: pd.DataFrame) -> Corpus:
     """The corpus made of all cells of `obs`, whose index names them."""
-    return Corpus(frozenset(obs["donor"].astype(str)), frozenset(obs.index.astype(str)))
+    return Corpus(frozenset(obs["donor"].astype(str)), frozenset(_identities(obs)))
+
+
+def _identities(obs: pd.DataFrame) -> list[str]:
+    """Who each cell is, whatever entry it came through: two entries may be slices of one atlas."""
+    names = obs.index.astype(str).str.split(":", n=1).str[-1]
+    return (obs["donor"].astype(str).to_numpy() + "\0" + names).tolist()
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def audit_leakage(
             {
                 "dataset": frame["dataset"].astype(str).to_numpy(),
                 "donor": frame["donor"].astype(str).to_numpy(),
-                "cell_id": frame.index.astype(str),
+                "cell_id": _identities(frame),
             }
         )
         for panel, frame in obs.items()

@@ -12,6 +12,7 @@ from bad_data import DATA
 
 from opbench.io.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = """# Bad input and what it says
 
 Printed by `python tests/bad_inputs/table.py`; each row is a test of `tests/bad_inputs/`. `…` is the folder of the file.
@@ -31,7 +32,7 @@ def main() -> None:
                     case.meet(Path(folder))
                     sentence = "**accepted**"
                 except InputError as error:
-                    sentence = str(error).replace(folder, "…").replace("|", "\\|")
+                    sentence = str(error).replace(folder, "…").replace(f"{ROOT}/", "").replace("|", "\\|")
                 os.chdir("/")
             print(f"| {case.what} | {sentence} |")
         print()

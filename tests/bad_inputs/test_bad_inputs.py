@@ -34,3 +34,8 @@ def test_bad_input_is_one_sentence_that_names_what_is_wrong(case, tmp_path, monk
 
 def test_the_table_is_long_enough():
     assert len(CASES) == len({case.what for case in CASES}) >= 50
+
+
+def test_the_printed_table_lists_every_case():
+    printed = (Path(__file__).parents[2] / "docs" / "bad_inputs.md").read_text()
+    assert [case.what for case in CASES if f"| {case.what} |" not in printed] == []

@@ -70,7 +70,8 @@ def parse_config(raw: object) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(describe_problem(item) for item in error.errors())
-        raise InputError(f"configuration: {problems}.") from None
+        end = "" if problems.endswith("?") else "."
+        raise InputError(f"configuration: {problems}{end}") from None
 
 
 def describe_problem(item: Any) -> str:
@@ -125,7 +126,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())
         raise InputError(f"{path}: is no readable YAML file ({reason}); correct it.") from None
     if not isinstance(content, dict | None):
         raise InputError(f"{path}: holds a {type(content).__name__}, not sections by name; see config/README.md.")

@@ -116,7 +116,7 @@ def test_unstaged_label_is_dropped_and_unused_labels_need_no_row(tmp_path):
         ({"edit": _set("donor", "nan")}, {}, "no donor"),
         ({"edit": _set("donor", "1", slice(0, N))}, {}, "1 donor"),
         ({"genes": ["same"] * G}, {"duplicates": "error"}, "'same' occurs twice"),
-        ({}, {"columns": {"donor": "donr", "tissue": None, "condition": None}}, "nearest is 'donor'"),
+        ({}, {"columns": {"donor": "donr", "tissue": None, "condition": None}}, "did you mean 'donor'"),
         ({}, {"corpus": "part != 'n'"}, "both the evaluation"),
         ({}, {"corpus": "prt == 'c'"}, "corpus filter"),
         ({}, {"corpus": "part == 'z'"}, "keeps no cell"),

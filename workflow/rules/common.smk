@@ -53,8 +53,17 @@ def settings(*paths):
 
 
 def dataset_settings(*names):
-    """All settings of some datasets: how a file is read belongs to what is made of it."""
-    return settings(*(f"datasets.{name}" for name in names))
+    """All settings of some datasets: how a file is read belongs to what is made of it.
+
+    A zarr folder's own time does not tell of an edit inside it, so that its newest file's time is added.
+    """
+    chosen = settings(*(f"datasets.{name}" for name in names))
+    for name in names:
+        folder = Path(dataset_file(name))
+        if folder.is_dir():
+            times = (file.stat().st_mtime_ns for file in folder.rglob("*"))
+            chosen[f"datasets.{name}.changed"] = max(times, default=0)
+    return chosen
 
 
 def campaign_settings(campaign, *keys):

@@ -73,7 +73,7 @@ rule select_cells:
         runtime=60,
     params:
         source=source("select_cells"),
-        dataset=lambda wildcards: settings(f"datasets.{wildcards.dataset}"),
+        dataset=lambda wildcards: dataset_settings(wildcards.dataset),
     message:
         "Selecting cells of {wildcards.dataset}"
     script:
@@ -152,7 +152,7 @@ rule build_corpus:
         runtime=60,
     params:
         source=source("build_corpus"),
-        dataset=settings(f"datasets.{CONFIG.model.corpus}"),
+        dataset=dataset_settings(CONFIG.model.corpus),
         name=CONFIG.model.corpus,
     message:
         "Building the pre-training corpus"

@@ -5,6 +5,7 @@ genes) and in short runs of single functions, one thread each. Seconds and megab
 """
 
 from dataclasses import dataclass
+from math import isfinite
 
 from opbench.check.data import Facts
 from opbench.check.donors import CampaignFacts
@@ -156,7 +157,8 @@ def _model_costs(work: Work) -> list[Cost]:
 
 def _operator_costs(work: Work) -> list[Cost]:
     model, settings = work.model, work.config.operators
-    if model is None or not work.panels:
+    known = bool(work.panels) and all(isfinite(panel.detected) for panel in work.panels.values())
+    if model is None or not known:
         return []
     maps = model.layers * model.heads
     attention, export, project, disk = [], [], [], 0.0

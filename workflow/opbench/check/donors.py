@@ -24,6 +24,9 @@ from opbench.splits.draw import donor_table, draw_splits, eligible_donors
 from opbench.splits.views import rows, split_views
 from opbench.statistics.family import is_null
 
+#: Steps from HSC at which no label is a progenitor's (CMP and CLP are at 2, GMP and MEP at 3).
+NO_PROGENITOR = 3.5
+
 
 @dataclass
 class CampaignFacts:
@@ -124,6 +127,11 @@ def _describe(
             drawn = draw_splits(*arguments, campaign, obs, set())
     except InputError:  # reported above in other words
         return None
+    if campaign.pseudotime and (shallow := obs.loc[obs["dataset"] == campaign.test, "depth"].min()) >= NO_PROGENITOR:
+        findings.warn(
+            f"{where}.pseudotime: no benchmarked label of '{campaign.test}' is nearer to HSC than {shallow:g} steps, "
+            "so pseudotime starts from a mature cell; set it to false."
+        )
     data = findings.attempt(open_panel, str(panel), ontology, endpoints, campaign, [])
     return None if data is None else _score(name, config, campaign, endpoints, data, drawn, eligible)
 

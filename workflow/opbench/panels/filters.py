@@ -50,7 +50,9 @@ def filter_cells(obs: pd.DataFrame, query: str | None, path: str | Path, field: 
     if kept.shape != (len(obs),) or kept.dtype != bool:
         raise InputError(f'{path}: the {field} filter "{query}" is not true or false for each cell; compare a column.')
     if not kept.any():
-        raise InputError(f'{path}: the {field} filter "{query}" keeps no cell; widen it.')
+        raise InputError(
+            f'{path}: the {field} filter "{query}" keeps no cell; widen it, or quote values that are text.'
+        )
     return kept
 
 

@@ -99,8 +99,8 @@ def _check_width(counts: Counts, names: int) -> None:
 def require_column(frame: pd.DataFrame, column: str, source: str, field: str) -> None:
     """Raise InputError, naming the nearest column, when `frame` lacks `column`."""
     if column not in frame.columns:
-        near = get_close_matches(column, list(map(str, frame.columns)), 1, cutoff=0.0)
-        hint = f"the nearest is '{near[0]}'" if near else "there are no columns"
+        near = get_close_matches(column, list(map(str, frame.columns)), 1)
+        hint = f"did you mean '{near[0]}'" if near else f"it has {list(map(str, frame.columns))}"
         raise InputError(f"{source} has no column '{column}' that '{field}' names; {hint}.")
 
 

@@ -1,6 +1,5 @@
 """Which genes a model knows, and when it knows too few of them."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -8,11 +7,11 @@ from numpy.typing import NDArray
 
 from opbench.io.errors import InputError
 from opbench.models.checkpoint import PAD
+from opbench.panels.gene_ids import ENSEMBL
 
 #: Least share of a panel's genes that the model must know: below it the operator is mostly zero rows and says little
 #: about the model. It is the share of a panel's genes that a dataset must hold (decision 7 of the design).
 KNOWN_SHARE = 0.60
-ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}(\.\d+)?")
 
 
 def gene_ids(

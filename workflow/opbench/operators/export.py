@@ -53,8 +53,10 @@ def project_cells(panel: str, operator: str, output: str) -> None:
         raise InputError(f"{operator}: its genes are not those of {panel}; export the operator for this panel again.")
     log1p = cells.layers["log1p"]
     shape = (cells.n_obs, op.matrix.shape[1])
-    with atomic(output) as partial:
-        features = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    # Written in order: a memory map on a full disk would end the process without a word.
+    with atomic(output) as partial, open(partial, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, cells.n_obs, 4096):
-            features[start : start + 4096] = log1p[start : start + 4096] @ op.matrix
-        features.flush()
+            block = log1p[start : start + 4096] @ op.matrix
+            file.write(np.ascontiguousarray(block, dtype="<f4"))

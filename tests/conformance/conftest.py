@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from opbench.config.model import Adaptor
 from opbench.methods.interface import Cells, Classes, Plan, Task
 
-LABELS, BRANCHES, GENES, WIDTH = 5, 3, 60, 120
+LABELS, BRANCHES, GENES, OTHER_GENES, WIDTH = 5, 3, 60, 40, 120
+FEATURES = ("drift", "gaussian-0", "gaussian-1", "embedding-cls", "embedding-mean")
 RULER = np.abs(np.subtract.outer(np.arange(LABELS), np.arange(LABELS))).astype(float)
 
 
@@ -29,14 +30,16 @@ def make_trial(permute: bool = False) -> Trial:
     rng = np.random.default_rng(0)
     n = 400
     label = rng.integers(0, LABELS, n)
-    rate = np.exp(rng.normal(0, 1, (LABELS, GENES)))[label] * rng.gamma(2, 0.5, (n, 1))
+    depth = rng.gamma(2, 0.5, (n, 1))
+    rate = np.exp(rng.normal(0, 1, (LABELS, GENES)))[label] * depth
     counts = sp.csr_matrix(rng.poisson(rate).astype(np.int32))
-    library = np.asarray(counts.sum(1)).ravel().clip(1)
-    log1p = counts.astype(np.float32).multiply(1e4 / library[:, None]).tocsr()
-    log1p.data = np.log1p(log1p.data)
-    matrices = {
-        name: rng.normal(size=(GENES, WIDTH)).astype(np.float32) for name in ("drift", "gaussian-0", "gaussian-1")
-    }
+    others = sp.csr_matrix(rng.poisson(np.exp(rng.normal(0, 1, OTHER_GENES)) * depth).astype(np.int32))
+    everything = sp.hstack([counts, others]).tocsr()
+    library = np.asarray(everything.sum(1)).ravel().clip(1)
+    all_log1p = everything.astype(np.float32).multiply(1e4 / library[:, None]).tocsr()
+    all_log1p.data = np.log1p(all_log1p.data)
+    log1p = all_log1p[:, :GENES]
+    matrices = {name: rng.normal(size=(GENES, WIDTH)).astype(np.float32) for name in FEATURES}
     donor = np.array([f"donor{i % 8}" for i in range(n)])
     train, test = np.flatnonzero(np.arange(n) % 8 < 6), np.flatnonzero(np.arange(n) % 8 >= 6)
     shown = label.copy()
@@ -53,6 +56,7 @@ def make_trial(permute: bool = False) -> Trial:
             label=shown[rows] if truth else None,
             branch=shown[rows] // 2 if truth else None,
             depth=shown[rows].astype(float) if truth else None,
+            all_genes=lambda: all_log1p[rows],
         )
 
     classes = Classes(
@@ -61,7 +65,11 @@ def make_trial(permute: bool = False) -> Trial:
         RULER,
         {"pair": (frozenset({1}), frozenset({0}))},
     )
-    task = Task(cells(train, True), cells(test, False), classes, 7, make_plan())
+    genes = tuple(f"g{i}" for i in range(GENES + OTHER_GENES))
+    starts = {d: f"c{min((i for i in test if donor[i] == d), key=lambda i: label[i])}" for d in np.unique(donor[test])}
+    task = Task(
+        cells(train, True), cells(test, False), classes, 7, make_plan(), starts, genes[:GENES], genes
+    )  # fmt: skip
     return Trial(task, cells(test, True))
 
 

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from opbench.readouts import endpoints as ep
 from opbench.readouts.nulls import mean_null
-from opbench.readouts.probes import binary_scores, class_scores, standardise
+from opbench.readouts.probes import class_scores, standardise
 from opbench.readouts.pseudotime import DiffusionPseudotime, null_correlations, spearman, within_lineage
 
 
@@ -44,13 +44,14 @@ def test_probe_never_predicts_an_untrained_class_and_uses_training_scale():
     rng = np.random.default_rng(0)
     train, codes = rng.normal(size=(90, 3)), np.repeat([0, 2, 3], 30)
     train[:, 0] += 4 * codes
-    scores = class_scores(*standardise(train, train)[:1], codes, standardise(train, train)[1], 5)
+    scores = class_scores(train, codes, train, 5)
     assert np.isneginf(scores[:, [1, 4]]).all()
     assert (scores.argmax(1) == codes).mean() > 0.9
     scaled_train, scaled_test = standardise(train, train[:10] + 100)
     assert abs(scaled_train.mean()) < 1e-6
     assert scaled_test.mean() > 10
-    assert (np.sign(binary_scores(train, codes == 3, train)) == np.where(codes == 3, 1, -1)).mean() > 0.9
+    two = class_scores(train, (codes == 3).astype(int), train, 2)
+    assert (two.argmax(1) == (codes == 3)).mean() > 0.9
 
 
 def test_diffusion_pseudotime_recovers_an_order_and_is_computed_once():

@@ -10,6 +10,7 @@ from opbench.io.errors import InputError
 #: Command -> (module, one line of help). Only the module of the command that is called is imported.
 COMMANDS = {
     "check": ("opbench.check.command", "check configuration and files, and estimate the cost, before a run"),
+    "methods": ("opbench.readouts.listing", "list the methods that are found, and what a configuration makes of them"),
     "random-checkpoint": ("opbench.models.random_checkpoint", "write a checkpoint in the released format"),
     "stand-ins": ("opbench.standins.command", "write small simulated stand-ins of a configuration's files"),
 }

@@ -1,8 +1,9 @@
 """Benchmark: every method on every chunk of donor-holdout splits.
 
 Needs: panels and projected features.
-Leaves: draw_splits/{campaign}.parquet, find_roots/{campaign}.parquet and
-run_method/{campaign}/{method}/{chunk}.{scores,costs,latent}.parquet.
+Leaves: draw_splits/{campaign}.parquet, find_roots/{campaign}.parquet,
+run_method/{campaign}/{method}/{chunk}.{scores,costs,latent}.parquet and store/, where jobs find what equal inputs have
+given before (it can be deleted at any time).
 """
 
 
@@ -76,6 +77,7 @@ rule run_method:
         splits=f"{RESULTS}/draw_splits/{{campaign}}.parquet",
         roots=f"{RESULTS}/find_roots/{{campaign}}.parquet",
         features=method_features,
+        all_genes=method_all_genes,
         ontology=ontology_files(),
     output:
         scores=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.scores.parquet",
@@ -85,7 +87,7 @@ rule run_method:
         f"{LOGS}/run_method/{{campaign}}/{{method}}/{{chunk}}.log",
     retries: 1
     conda:
-        "../../envs/core.yaml"
+        method_environment
     threads: 1
     resources:
         mem_mb=method_memory,
@@ -93,7 +95,8 @@ rule run_method:
         runtime=240,
     params:
         source=lambda wildcards: source(
-            "run_method", one_sentence(registry.find, wildcards.method)
+            "run_method",
+            one_sentence(registry.find, wildcards.method, CONFIG.method_folders),
         ),
         campaign=lambda wildcards: campaign_settings(
             wildcards.campaign,
@@ -117,6 +120,8 @@ rule run_method:
             "endpoints.neighbours",
             "endpoints.nulls",
             "model.name",
+            "model.device",
+            "baselines",
             "operators.gaussian_draws",
             "operators.gaussian_arm",
         ),

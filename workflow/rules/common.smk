@@ -207,14 +207,14 @@ def operator_names():
 
 
 def methods_of(campaign):
-    names = (
-        CONFIG.campaigns[campaign].methods
-        or CONFIG.methods
-        or list(registry.plugin_files())
-    )
-    for name in names:
-        one_sentence(registry.find, name)
-    return names
+    names = CONFIG.campaigns[campaign].methods or CONFIG.methods
+    return one_sentence(registry.chosen, names, CONFIG.method_folders)
+
+
+def declared(method, attribute, default):
+    """What a method's class says of itself, read without importing it."""
+    facts = one_sentence(registry.declared, method, CONFIG.method_folders)
+    return facts.get(attribute, default)
 
 
 def descriptive_campaigns():
@@ -232,23 +232,43 @@ def chunks_of(campaign):
 
 
 def method_features(wildcards):
-    """Projections that a method reads: only methods that declare an operator kind get any."""
-    kinds = one_sentence(registry.declared, wildcards.method).get("operator_kinds", ())
+    """Projections and embeddings that a method reads: only what it declares in `operator_kinds`."""
+    kinds = declared(wildcards.method, "operator_kinds", ())
     panel = CONFIG.campaigns[wildcards.campaign].panel
-    names = [name for name in operator_names() if name.split("-")[0] in kinds]
-    return [f"{RESULTS}/project_cells/{panel}/{name}.npy" for name in names]
+    files = [
+        f"{RESULTS}/project_cells/{panel}/{name}.npy"
+        for name in operator_names()
+        if name.split("-")[0] in kinds
+    ]
+    if "embedding" in kinds:
+        files += [
+            f"{RESULTS}/embed_cells/{panel}/embedding-{pool}.npy"
+            for pool in ("cls", "mean")
+        ]
+    return files
+
+
+def method_all_genes(wildcards):
+    """The panel's cells over every gene, for methods that ask for them."""
+    panel = CONFIG.campaigns[wildcards.campaign].panel
+    asked = declared(wildcards.method, "needs_all_genes", False)
+    return [f"{RESULTS}/build_all_genes/{panel}.h5ad"] if asked else []
 
 
 def method_memory(wildcards, input, attempt):
     """What the method declares for a small panel, and room for its inputs."""
-    return attempt * (
-        one_sentence(registry.declared, wildcards.method).get("memory_mb", 2000)
-        + 6 * input.size_mb
-    )
+    return attempt * (declared(wildcards.method, "memory_mb", 2000) + 6 * input.size_mb)
 
 
 def method_gpu(wildcards):
-    return one_sentence(registry.declared, wildcards.method).get("gpu", 0)
+    """A GPU for a method that gains from one, when the configuration says that there are any."""
+    return declared(wildcards.method, "gpu", 0) * model_gpu()
+
+
+def method_environment(wildcards):
+    """The file of the method's own conda environment: one that does not solve must not stop the others."""
+    name = declared(wildcards.method, "environment", "core")
+    return str(PACKAGE.parents[1] / "envs" / f"{name}.yaml")
 
 
 def run_method_files(suffix):

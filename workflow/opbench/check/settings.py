@@ -58,10 +58,9 @@ def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:
     for name, campaign in config.campaigns.items():
         out[name] = []
         plan = make_plan(config, name)
-        for method in campaign.methods or config.methods or registry.plugin_files():
-            if findings.attempt(registry.find, method) is None:
-                continue
-            opened, variants, gap = open_method(method, plan)
+        chosen = findings.attempt(registry.chosen, campaign.methods or config.methods, config.method_folders)
+        for method in chosen or ():
+            opened, variants, gap = open_method(method, plan, config.method_folders)
             if gap and gap.status != "not_applicable":
                 findings.warn(f"methods.{method}: gives no scores in '{name}' ({gap.reason}); correct its file.")
             facts = (opened.protocol, opened.operator_kinds)
@@ -71,8 +70,8 @@ def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:
 
 def competitors(arms: dict[str, list[Arms]]) -> dict[str, dict[str, str]]:
     """Campaign -> label -> budget of the methods whose pairs make the verdict family."""
-    rows = [(c, a, v.budget) for c, found in arms.items() for a in found for v in a.variants or [Variant()]]
-    frame = pd.DataFrame(rows, columns=["campaign", "arms", "budget"])
+    rows = [(c, a, v.arm, v.budget) for c, found in arms.items() for a in found for v in a.variants or [Variant()]]
+    frame = pd.DataFrame(rows, columns=["campaign", "arms", "arm", "budget"])
     frame["method"] = [item.method for item in frame["arms"]]
     if frame.empty:
         return {campaign: {} for campaign in arms}

@@ -33,7 +33,9 @@ class Campaign(Section):
     )
     min_cells: int = Field(100, ge=1, description="Fewest cells for a donor to be tested.")
     splits_per_job: int = Field(8, ge=1, description="Splits that one job works through.")
-    methods: list[Name] | None = Field(None, description="Methods of this campaign; null: those of `methods`.")
+    methods: Literal["all", "core"] | list[Name] | None = Field(
+        None, description="Methods of this campaign, as `methods`; null: those of `methods`."
+    )
     budgets: list[Literal["fixed", "plateau"]] | None = Field(
         None, description="Adaptor budgets of this campaign; null: those of `adaptor`."
     )

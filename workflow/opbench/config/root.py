@@ -2,12 +2,13 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from opbench.config.base import Name, Section
+from opbench.config.baselines import Baselines
 from opbench.config.benchmark import Campaign, Endpoints, Statistics
 from opbench.config.data import Dataset, Panel
 from opbench.config.model import Adaptor, Model, Operators
@@ -25,7 +26,13 @@ class Config(Section):
     operators: Operators = Field(Operators(), description="Operators and controls.")
     adaptor: Adaptor = Field(Adaptor(), description="The trained head.")
     campaigns: dict[Name, Campaign] = Field(description="Donor-holdout campaigns by name.", min_length=1)
-    methods: list[Name] | None = Field(None, description="Methods to run; null runs every one that is found.")
+    methods: Literal["all", "core"] | list[Name] = Field(
+        "core", description="Methods to run: `all` that are found, those that call themselves `core`, or a list."
+    )
+    method_folders: list[str] = Field(
+        [], description="Folders with methods of your own, one file each; see docs/add-a-baseline.md."
+    )
+    baselines: Baselines = Field(Baselines(), description="Settings of the comparators.")
     endpoints: Endpoints = Field(Endpoints(), description="Endpoints.")
     statistics: Statistics = Field(Statistics(), description="Inference.")
 

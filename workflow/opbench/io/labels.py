@@ -1,14 +1,17 @@
-"""How tables name a method that was run under several budgets."""
+"""How tables name a method that was run in several arms or under several budgets."""
 
 import pandas as pd
 
 
 def method_labels(table: pd.DataFrame) -> pd.Series:
-    """Label of each row of a table with columns `method` and `budget`.
+    """Label of each row of a table with columns `method`, `arm` and `budget`.
 
-    The label is the method, followed by its budget in brackets when the method has several budgets in the
-    table. Hand in the table of a whole run, so that a label means the same thing in every campaign.
+    The label is the method, followed by its arm in parentheses and its budget in brackets when the method has several
+    of them in the table. Hand in the table of a whole run, so that a label means the same thing in every campaign.
     """
-    budgets = table["budget"].where(table["budget"] != "")
-    several = budgets.groupby(table["method"]).transform("nunique") > 1
-    return table["method"].where(~several | budgets.isna(), table["method"] + " [" + table["budget"] + "]")
+    labels = table["method"]
+    for column, (left, right) in {"arm": "()", "budget": "[]"}.items():
+        named = table[column].where(table[column] != "")
+        several = named.groupby(table["method"]).transform("nunique") > 1
+        labels = labels.where(~several | named.isna(), labels + f" {left}" + table[column] + right)
+    return labels

@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
+from opbench.config.baselines import Baselines
 from opbench.config.model import Adaptor
+from opbench.io.store import Store
 
-#: Protocols, as printed beside every score. `leaking` marks the paper's own arrangement.
-PROTOCOLS = ("inductive", "transductive", "zero-shot", "leaking", "oracle", "chance")
+#: Protocols, as printed beside every score. `inductive`: fitted on training donors; `per-donor`: run inside each
+#: test donor, from a start cell where it needs one; `pretrained`: released elsewhere, its training donors unknown;
+#: `zero-shot`: a frozen model's representation; `floor`: trivial; `leaking`: the paper's own arrangement.
+PROTOCOLS = (
+    "inductive", "per-donor", "pretrained", "zero-shot", "transductive", "floor", "leaking", "oracle", "chance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,17 @@ class Plan:
     gaussian_arm: str
     frozen: bool
     model: str
+    baselines: Baselines = field(default_factory=Baselines)
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Cells:
     """Some cells of a panel.
 
-    log1p, counts: (n, G) CSR; donor: (n,) str; features(operator): (n, F) float32 rows of xA.
+    log1p, counts: (n, G) CSR of the panel's genes; donor: (n,) str; features(name): (n, F) float32 rows of what a
+    method's `operator_kinds` asks for (xA of an operator, or an embedding); all_genes(): (n, all) float32 CSR of
+    log1p(CP10k) of every gene of the datasets, for methods that declare `needs_all_genes`.
     label and branch (n,) int codes and depth (n,) are None for training cells unless the method declares
     `needs_labels`, and for test cells unless it declares `reads_test_labels`.
     """
@@ -57,6 +67,7 @@ class Cells:
     label: np.ndarray | None
     branch: np.ndarray | None
     depth: np.ndarray | None
+    all_genes: Callable[[], sp.csr_matrix] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,8 @@ class Task:
     """One split as a method sees it. `seed` is the split's, shared by all methods.
 
     start_cells: test donor -> id of its root cell, the same for all methods; empty unless the method declares
-    `uses_start_cell`.
+    `uses_start_cell`. genes, all_genes: names of the columns of `log1p` and of `all_genes()`. store: what equal
+    inputs have given before, in this run's other jobs too.
     """
 
     train: Cells
@@ -87,38 +99,57 @@ class Task:
     seed: int
     plan: Plan
     start_cells: dict[str, str] = field(default_factory=dict)
+    genes: tuple[str, ...] = ()
+    all_genes: tuple[str, ...] = ()
+    store: Store = field(default_factory=Store)
 
 
 @dataclass
 class Output:
     """What a method gives: a representation, or class scores and pseudotime of its own.
 
-    representation: ((n_train, d), (n_test, d)); scores: task name -> (n_test, C) decision scores, or
-    (n_test,) for a two-class task; pseudotime, depth: (n_test,). `status` is `ok` or `cap`.
+    representation: ((n_train, d), (n_test, d)), or, where it is linear in `log1p`, projection: (G, d), which the
+    readouts of all splits share passes over the cells with; scores: task name -> (n_test, C) decision scores, or
+    (n_test,) for a two-class task; pseudotime, depth: (n_test,), NaN for cells without one. `status` is `ok` or
+    `cap`. problems: test donor -> why it has no pseudotime; notes: test donor -> remark for its rows.
+    parameters: trained numbers; fits, reused: fits computed and taken from the store; gpu_s: GPU seconds.
     """
 
     representation: tuple[np.ndarray, np.ndarray] | None = None
+    projection: np.ndarray | sp.csr_matrix | None = None
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     pseudotime: np.ndarray | None = None
     depth: np.ndarray | None = None
     parameters: int = 0
     fits: int = 1
+    reused: int = 0
+    gpu_s: float = 0.0
     status: str = "ok"
     reason: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Method(ABC):
-    """Base of all methods. Class attributes are literals: the workflow reads them without importing."""
+    """Base of all methods. Class attributes are literals: the workflow reads them without importing.
+
+    core: run where a configuration does not name methods; needs_labels: training labels are shown;
+    operator_kinds: `drift`, `head`, `gaussian` or `embedding`; memory_mb: peak of a job on a small panel;
+    gpu: 1 where one helps, asked for only when `model.device` is `cuda`; environment: name of its file in `envs/`.
+    """
 
     label: str = ""
     citation: str = ""
     protocol: str = "inductive"
+    core: bool = False
     needs_labels: bool = False
+    needs_all_genes: bool = False
     uses_start_cell: bool = False
     reads_test_labels: bool = False
     operator_kinds: tuple[str, ...] = ()
     memory_mb: int = 2000
     gpu: int = 0
+    environment: str = "core"
 
     def skip(self, plan: Plan) -> str | None:
         """Return why the method cannot run under this plan, or None."""

@@ -1,43 +1,73 @@
-"""Find the methods: every file of the plug-in folder that does not start with an underscore."""
+"""Find the methods: every file of the plug-in folder, and of the user's own, that does not start with an underscore."""
 
 import ast
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from opbench.io.errors import InputError
+from opbench.io.locate import locate
 from opbench.methods.interface import PROTOCOLS, Method
 
 FOLDER = Path(__file__).parent / "plugins"
+Folders = Sequence[str]
 
 
-def plugin_files() -> dict[str, Path]:
-    """Method name -> file, sorted by name."""
-    return {path.stem: path for path in sorted(FOLDER.glob("*.py")) if not path.stem.startswith("_")}
+def plugin_files(folders: Folders = ()) -> dict[str, Path]:
+    """Method name -> file, sorted by name; `folders` are the user's, and may not take a name that is taken."""
+    found: dict[str, Path] = {}
+    for folder in [FOLDER, *(locate(folder, True) for folder in folders)]:
+        for path in sorted(Path(str(folder)).glob("*.py")):
+            if path.stem.startswith("_"):
+                continue
+            if path.stem in found:
+                raise InputError(f"{path}: a method of this name is in {found[path.stem]}; rename the file.")
+            found[path.stem] = path
+    return dict(sorted(found.items()))
 
 
-def find(name: str) -> Path:
+def chosen(names: str | Sequence[str], folders: Folders = ()) -> list[str]:
+    """The methods that a configuration asks for: `all`, `core`, or a list whose unknown names are an error."""
+    if names == "all":
+        return list(plugin_files(folders))
+    if names == "core":
+        return [name for name in plugin_files(folders) if declared(name, folders).get("core", False)]
+    for name in names:
+        find(name, folders)
+    return list(names)
+
+
+def find(name: str, folders: Folders = ()) -> Path:
     """File of a method; an unknown name is an error that lists the known ones."""
-    files = plugin_files()
+    files = plugin_files(folders)
     if name not in files:
-        raise InputError(f"methods: '{name}' is none of {sorted(files)}; correct it or add plugins/{name}.py.")
+        raise InputError(
+            f"methods: '{name}' is none of {sorted(files)}; correct it, or put {name}.py into a folder that "
+            "method_folders names."
+        )
     return files[name]
 
 
-def declared(name: str) -> dict[str, Any]:
+def declared(name: str, folders: Folders = ()) -> dict[str, Any]:
     """Literal class attributes of a method, read without importing it (the Snakefile needs them quickly)."""
+    path = find(name, folders)
     out: dict[str, Any] = {}
-    for node in ast.walk(ast.parse(find(name).read_text())):
-        if isinstance(node, ast.ClassDef):
-            for item in node.body:
-                if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
-                    out[item.targets[0].id] = ast.literal_eval(item.value)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                for item in node.body:
+                    if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                        out[item.targets[0].id] = ast.literal_eval(item.value)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a method ({error}); class attributes must be literals.") from None
     return out
 
 
-def load(name: str) -> Method:
+def load(name: str, folders: Folders = ()) -> Method:
     """Import a method's file and return its one `Method`."""
-    path = find(name)
+    path = find(name, folders)
     spec = importlib.util.spec_from_file_location(f"opbench.methods.plugins.{name}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,5 +1,6 @@
 """A panel opened for benchmarking: codes, rulers and features, computed once a job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 
 from opbench.config.benchmark import Campaign, Endpoints
 from opbench.io.errors import InputError
+from opbench.io.store import digest
 from opbench.methods.interface import Cells, Classes
 from opbench.panels.ontology import Ontology
 from opbench.panels.panel import read_panel
@@ -27,11 +29,21 @@ class PanelData:
     branch: np.ndarray
     compatible: np.ndarray
     features: dict[str, np.ndarray] = field(default_factory=dict)
+    genes: tuple[str, ...] = ()
+    all_log1p: sp.csr_matrix | None = None
+    all_genes: tuple[str, ...] = ()
+    _digests: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def depth(self) -> np.ndarray:
         """Graph distance from HSC of each cell's label set, (n,)."""
         return self.obs["depth"].to_numpy(dtype=np.float64)
+
+    def features_digest(self, name: str) -> str:
+        """Digest of what an operator, or an embedding, makes of the cells; '' for a name that is none."""
+        if name in self.features and name not in self._digests:
+            self._digests[name] = digest(np.asarray(self.features[name]))
+        return self._digests.get(name, "")
 
     def cells(self, rows: np.ndarray, with_truth: bool) -> Cells:
         """Rows of the panel as a method may see them; labels only when `with_truth`."""
@@ -50,17 +62,27 @@ class PanelData:
             label=self.label[rows] if with_truth else None,
             branch=self.branch[rows] if with_truth else None,
             depth=self.depth[rows] if with_truth else None,
+            all_genes=None if self.all_log1p is None else lambda: self.all_log1p[rows],
         )
 
 
 def open_panel(
-    path: str, ontology: str | Path, endpoints: Endpoints, campaign: Campaign, features: list[str]
+    path: str,
+    ontology: str | Path,
+    endpoints: Endpoints,
+    campaign: Campaign,
+    features: Sequence[str] = (),
+    all_genes: str | None = None,
 ) -> PanelData:
     """Open a panel for a campaign; cells of datasets that the campaign does not name are left out.
 
-    features: `.npy` files named after their operators, row for row the whole panel's.
+    features: `.npy` files named after their operators, row for row the whole panel's; all_genes: the file of the
+    same cells over every gene.
     """
     cells = read_panel(path)
+    whole = read_panel(all_genes) if all_genes else None
+    if whole is not None and not whole.obs_names.equals(cells.obs_names):
+        raise InputError(f"{all_genes}: its cells are not those of {path}; delete it and run again.")
     used = np.flatnonzero(cells.obs["dataset"].isin([campaign.train, campaign.test]).to_numpy())
     obs = cells.obs.iloc[used]
     name = obs["dataset"].astype(str) + ":" + obs["label"].astype(str)
@@ -89,6 +111,9 @@ def open_panel(
         branch=obs["branch"].map({b: i for i, b in enumerate(branches)}).to_numpy(),
         compatible=np.array([[bool(a & b) for b in sets] for a in sets]),
         features=memmaps if everything else {key: array[used] for key, array in memmaps.items()},
+        genes=tuple(cells.var_names),
+        all_log1p=None if whole is None else whole.layers["log1p"][used],
+        all_genes=() if whole is None else tuple(whole.var_names),
     )
 
 

@@ -1,20 +1,35 @@
-"""Linear probes on a representation (spec D: the default readout)."""
+"""Linear probes on representations (spec D: the default readout), all splits of a representation at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
+import scipy.sparse as sp
+from scipy.linalg import solve
 
-#: Inverse penalty of the logistic probe on standardised features; scikit-learn's default, not tuned.
-INVERSE_PENALTY = 1.0
+from opbench.readouts.logistic import Fold, Labels, Linear, fit_logistic
+
 #: Ridge penalty of the supervised depth readout on standardised features; scikit-learn's default.
 RIDGE_PENALTY = 1.0
-#: lbfgs at scikit-learn's default 1e-4 stops early on 1,200 standardised genes: stage balanced accuracy of single
-#: marrow donors was off by up to 0.009 from the converged fit, at a quarter of its time.
-TOLERANCE = 1e-6
-MAX_ITERATIONS = 5000
+#: A column whose variance is below this share of the largest is constant up to rounding.
+CONSTANT = 1e-10
 
 
-def _logistic() -> LogisticRegression:
-    return LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", tol=TOLERANCE, max_iter=MAX_ITERATIONS)
+@dataclass(frozen=True)
+class Part:
+    """One split of a design: rows that train and rows that are scored, and the projection (G, d) if there is one."""
+
+    train: np.ndarray
+    test: np.ndarray
+    projection: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Decision scores by task, (n_test, C), and predicted depth (n_test,)."""
+
+    scores: dict[str, np.ndarray]
+    depth: np.ndarray | None
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,29 +40,125 @@ def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nda
     return (train - mean) / scale, (test - mean) / scale
 
 
-def class_scores(train: np.ndarray, codes: np.ndarray, test: np.ndarray, n_classes: int) -> np.ndarray:
-    """Decision scores (n_test, n_classes) of a balanced multinomial logistic regression.
+def probe_dense(
+    train: np.ndarray, test: np.ndarray, tasks: Mapping[str, Labels], depth: np.ndarray | None, threads: int = 1
+) -> Probed:
+    """Probe one split of a representation: (n_train, d) and (n_test, d), codes and depth of the training cells."""
+    train, test = standardise(train, test)
+    width = train.shape[1]
+    everything = Fold(
+        np.ones(len(train), bool), None, np.zeros(width, np.float32), np.ones(width, np.float32)
+    )  # fmt: skip
+    probes = fit_logistic(train, list(tasks.values()), [everything], threads)[0]
+    predicted = None
+    if depth is not None:
+        predicted = test @ _ridge(_gram(train), train.T.astype(np.float64) @ (depth - depth.mean())) + depth.mean()
+    return Probed(_scores(tasks, probes, test), predicted)
 
-    Classes weigh equally, as the endpoints do. A class without training cells scores -inf.
+
+def probe_shared(
+    log1p: sp.csr_matrix,
+    tasks: Mapping[str, Labels],
+    depth: np.ndarray | None,
+    parts: Sequence[Part],
+    threads: int = 1,
+) -> list[Probed]:
+    """Probe many splits of representations that are linear in `log1p` (n, G): itself, or a projection of it.
+
+    codes and depth are of all rows; those of a split's test rows have no weight in it.
     """
-    probe = _logistic()
-    present = np.unique(codes)
-    scores = np.full((len(test), n_classes), -np.inf)
-    if len(present) == 1:
-        scores[:, present[0]] = 0
-        return scores
-    decision = probe.fit(train, codes).decision_function(test)
-    if decision.ndim == 1:
-        decision = np.column_stack([-decision, decision])
-    scores[:, probe.classes_] = decision
-    return scores
+    used = np.zeros(log1p.shape[0], bool)
+    for part in parts:
+        used[part.train] = True
+    design = log1p[np.flatnonzero(used)]
+    place = np.cumsum(used) - 1
+    moments = _Moments(design)
+    folds, grams = [], []
+    for part in parts:
+        inside = np.zeros(design.shape[0], bool)
+        inside[place[part.train]] = True
+        fold, gram = moments.fold(inside, part.projection, with_gram=depth is not None)
+        folds.append(fold)
+        grams.append(gram)
+    mine = {name: Labels(task.codes[used], task.n_classes) for name, task in tasks.items()}
+    probes = fit_logistic(design, list(mine.values()), folds, threads)
+    out = []
+    for part, fold, gram, probe in zip(parts, folds, grams, probes, strict=True):
+        test = log1p[part.test]
+        predicted = None
+        if depth is not None:
+            predicted = _shared_depth(log1p[part.train], depth[part.train], fold, gram).scores(test)[:, 0]
+        out.append(Probed(_scores(tasks, probe, test), predicted))
+    return out
 
 
-def binary_scores(train: np.ndarray, positive: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Decision scores (n_test,) of a balanced logistic regression; > 0 means positive."""
-    return _logistic().fit(train, positive).decision_function(test)
+def _shared_depth(train: sp.csr_matrix, depth: np.ndarray, fold: Fold, gram: np.ndarray) -> Linear:
+    """Ridge regression of depth on a fold's features, as weights on genes (G, 1)."""
+    level = depth.mean()
+    towards = train.T.astype(np.float64) @ (depth - level)
+    towards = towards if fold.projection is None else fold.projection.T.astype(np.float64) @ towards
+    weights = _ridge(gram, towards / fold.scale) / fold.scale
+    on_genes = weights if fold.projection is None else fold.projection @ weights
+    return Linear(on_genes[:, None], np.array([level - weights @ fold.mean]))
 
 
-def depth_scores(train: np.ndarray, depth: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Predicted depth (n_test,) by ridge regression: a supervised pseudotime (decision 12)."""
-    return Ridge(RIDGE_PENALTY).fit(train, depth).predict(test)
+def _ridge(gram: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Weights of a ridge regression from ZᵀZ (d, d) and Zᵀy (d,), Z and y centred."""
+    gram = gram.astype(np.float64)
+    gram[np.diag_indices_from(gram)] += RIDGE_PENALTY
+    return solve(gram, towards, assume_a="pos", overwrite_a=True)
+
+
+def _gram(x: np.ndarray) -> np.ndarray:
+    wide = x.astype(np.float64)
+    return wide.T @ wide
+
+
+class _Moments:
+    """Means and second moments of a design's rows, for the rows of any split."""
+
+    def __init__(self, design: sp.csr_matrix) -> None:
+        self.design = design.astype(np.float64)
+        self.total, self.second = self._sums(np.arange(design.shape[0]))
+
+    def _sums(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        part = self.design[rows]
+        return np.asarray(part.sum(0)).ravel(), (part.T @ part).toarray()
+
+    def fold(self, inside: np.ndarray, projection: np.ndarray | None, with_gram: bool) -> tuple[Fold, np.ndarray]:
+        """A split's fold, and ZᵀZ of its standardised features (d, d)."""
+        few = np.flatnonzero(inside if inside.mean() < 0.5 else ~inside)
+        total, second = self._sums(few)
+        if inside.mean() >= 0.5:
+            total, second = self.total - total, self.second - second
+        n = inside.sum()
+        mean = total / n
+        scatter = second - n * np.outer(mean, mean)
+        if projection is not None:
+            wide = projection.astype(np.float64)
+            mean, scatter = mean @ wide, wide.T @ scatter @ wide if with_gram else _diagonal(wide, scatter)
+        variance = (np.diag(scatter) if scatter.ndim == 2 else scatter) / n
+        scale = np.sqrt(np.where(variance > CONSTANT * variance.max(initial=0), variance, 1))
+        fold = Fold(inside, projection, mean.astype(np.float32), scale.astype(np.float32))
+        return fold, scatter / np.outer(scale, scale) if with_gram else np.empty(0)
+
+
+def _diagonal(projection: np.ndarray, scatter: np.ndarray) -> np.ndarray:
+    """Diagonal of VᵀCV."""
+    return np.einsum("gd,gd->d", projection, scatter @ projection)
+
+
+def _scores(
+    tasks: Mapping[str, Labels], probes: Sequence[Linear], test: np.ndarray | sp.csr_matrix
+) -> dict[str, np.ndarray]:
+    """Decision scores by task, a column a class; the one number of two classes becomes two."""
+    out = {}
+    for (name, task), probe in zip(tasks.items(), probes, strict=True):
+        scores = probe.scores(test)
+        out[name] = np.column_stack([-scores, scores]) if task.columns == 1 else scores
+    return out
+
+
+def class_scores(train: np.ndarray, codes: np.ndarray, test: np.ndarray, n_classes: int) -> np.ndarray:
+    """Decision scores (n_test, n_classes) of one task on one split; a class without training cells scores -inf."""
+    return probe_dense(train, test, {"task": Labels(codes, n_classes)}, None).scores["task"]

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from opbench.config.benchmark import Campaign, Endpoints
 from opbench.io.seeds import derive_seed
 from opbench.methods.interface import Output
 from opbench.readouts import endpoints as ep
+from opbench.readouts.logistic import Labels
 from opbench.readouts.panel_data import PanelData
-from opbench.readouts.probes import binary_scores, class_scores, depth_scores, standardise
+from opbench.readouts.probes import Part, Probed, probe_dense, probe_shared
 from opbench.readouts.pseudotime import DiffusionPseudotime, null_correlations, spearman, within_lineage
 
 #: A donor needs this many distinct depths for a rank correlation with depth to mean anything.
@@ -58,14 +60,33 @@ class Scorer:
         """Rows for a method that gave nothing on this split."""
         return [Score(d, e, np.nan, 0, status, reason) for d in split.donors for e in self.endpoint_names()]
 
-    def score(self, output: Output, split: SplitTruth) -> list[Score]:
-        """Score one output on every test donor of a split."""
-        scores, depth = dict(output.scores), output.depth
-        if output.representation is not None:
-            train, test = standardise(*output.representation)
-            scores = self._probe(train, test, split) | scores
-            if self.campaign.pseudotime and depth is None:
-                depth = depth_scores(train, self.panel.depth[split.train], test)
+    def probe(self, outputs: list[Output], splits: list[SplitTruth]) -> list[Probed]:
+        """Linear probes of every output on its split, for the tasks that it gives no scores of its own for.
+
+        Representations that are linear in the panel's expression are probed together, in shared passes.
+        """
+        probed = [Probed({}, None) for _ in outputs]
+        shared: dict[tuple[str, ...], list[int]] = {}
+        for i, (output, split) in enumerate(zip(outputs, splits, strict=True)):
+            tasks = self._tasks(output)
+            if output.projection is not None:
+                shared.setdefault(tuple(tasks), []).append(i)
+            elif output.representation is not None:
+                mine = {name: Labels(task.codes[split.train], task.n_classes) for name, task in tasks.items()}
+                depth = self._shown_depth(output)
+                found = probe_dense(*output.representation, mine, None if depth is None else depth[split.train])
+                probed[i] = self._known(found, split)
+        for members in shared.values():
+            parts = [Part(splits[i].train, splits[i].test, _matrix(outputs[i])) for i in members]
+            tasks, depth = self._tasks(outputs[members[0]]), self._shown_depth(outputs[members[0]])
+            for i, found in zip(members, probe_shared(self.panel.log1p, tasks, depth, parts), strict=True):
+                probed[i] = self._known(found, splits[i])
+        return probed
+
+    def score(self, output: Output, split: SplitTruth, probed: Probed) -> list[Score]:
+        """Score one output, and the probes of its representation, on every test donor of a split."""
+        scores = probed.scores | output.scores
+        depth = output.depth if output.depth is not None else probed.depth
         donor_of = self.panel.obs["donor"].to_numpy()[split.test]
         rows: list[Score] = []
         for donor in split.donors:
@@ -79,19 +100,31 @@ class Scorer:
                     if r.status == "ok" else r for r in rows]  # fmt: skip
         return rows
 
-    def _probe(self, train: np.ndarray, test: np.ndarray, split: SplitTruth) -> dict[str, np.ndarray]:
+    def _tasks(self, output: Output) -> dict[str, Labels]:
+        """Codes of every row of the panel, by task that the output leaves to the probes."""
         panel, classes = self.panel, self.panel.classes
-        label = panel.label[split.train]
         out = {
-            "branch": class_scores(train, panel.branch[split.train], test, len(classes.branches)),
-            "stage": class_scores(train, label, test, len(classes.labels)),
+            "branch": Labels(panel.branch, len(classes.branches)),
+            "stage": Labels(panel.label, len(classes.labels)),
         }
-        for name, sides in classes.binary.items():
-            positive, negative = (np.isin(label, list(side)) for side in sides)
-            if positive.any() and negative.any():
-                rows = positive | negative
-                out[name] = binary_scores(train[rows], positive[rows], test)
-        return out
+        for name, (positive, negative) in classes.binary.items():
+            codes = np.where(np.isin(panel.label, list(positive)), 1, 0)
+            out[name] = Labels(np.where(codes | np.isin(panel.label, list(negative)), codes, -1), 2)
+        return {name: task for name, task in out.items() if name not in output.scores}
+
+    def _shown_depth(self, output: Output) -> np.ndarray | None:
+        return self.panel.depth if self.campaign.pseudotime and output.depth is None else None
+
+    def _known(self, probed: Probed, split: SplitTruth) -> Probed:
+        """Two-class scores as one number; none where the training cells lack a side."""
+        label, scores = self.panel.label[split.train], dict(probed.scores)
+        for name, sides in self.panel.classes.binary.items():
+            if name in scores:
+                both = all(np.isin(label, list(side)).any() for side in sides)
+                scores[name] = scores[name][:, 1]
+                if not both:
+                    del scores[name]
+        return Probed(scores, probed.depth)
 
     def _multiclass(self, donor: str, mine: np.ndarray, scores: dict, split: SplitTruth) -> list[Score]:
         panel, rows = self.panel, []
@@ -133,11 +166,13 @@ class Scorer:
         names = [*PSEUDOTIME, *NULLS] if self.campaign.pseudotime else list(PSEUDOTIME)
         problem = self._depth_problem(mine, split)
         rows = split.test[mine]
+        if not problem and donor in output.problems:
+            return [Score(donor, name, np.nan, len(mine), "failed", output.problems[donor]) for name in names]
         if not problem and output.pseudotime is not None:
             values = output.pseudotime[mine]
-        elif not problem and output.representation is not None:
+        elif not problem and (output.representation is not None or output.projection is not None):
             root = int(np.flatnonzero(self.panel.obs.index[rows] == split.roots[donor])[0])
-            found = self.diffusion(output.representation[1][mine], root)
+            found = self.diffusion(self._test_cells(output, rows, mine), root)
             values = found.values
             if found.problem:
                 return [Score(donor, name, np.nan, len(mine), "failed", found.problem) for name in names]
@@ -145,7 +180,10 @@ class Scorer:
             return self._none(donor, names, problem or "no pseudotime")
         kept = np.isfinite(values)
         rows, values = rows[kept], values[kept]
-        note = f"{int((~kept).sum())} cells not connected to the root" if not kept.all() else ""
+        notes = [output.notes.get(donor, "")]
+        if not kept.all() and not notes[0]:
+            notes.append(f"{int((~kept).sum())} cells not connected to the root")
+        note = "; ".join(filter(None, notes))
         depth, n = self.panel.depth[rows], len(rows)
         rho = spearman(values, depth)
         inside = within_lineage(values, depth, self.panel.branch[rows], 2 * self.settings.min_class_cells)
@@ -154,6 +192,13 @@ class Scorer:
             seed = derive_seed("null", donor, self.campaign.seed)
             results |= null_correlations(values, depth, self.panel.label[rows], self.draws, seed)
         return [self._row(donor, name, results.get(name, np.nan), n, note, "constant values") for name in names]
+
+    def _test_cells(self, output: Output, rows: np.ndarray, mine: np.ndarray) -> np.ndarray:
+        """Representation of one donor's test cells, (n, d)."""
+        if output.representation is not None:
+            return output.representation[1][mine]
+        cells, projection = self.panel.log1p[rows], _matrix(output)
+        return cells.toarray() if projection is None else cells @ projection
 
     def _depth(self, donor: str, mine: np.ndarray, depth: np.ndarray | None, split: SplitTruth) -> list[Score]:
         problem = self._depth_problem(mine, split)
@@ -175,3 +220,8 @@ class Scorer:
         if np.isfinite(value):
             return Score(donor, endpoint, float(value), n, "ok", note)
         return Score(donor, endpoint, np.nan, n, "not_applicable", why_nan)
+
+
+def _matrix(output: Output) -> np.ndarray | None:
+    """An output's projection, or None for the identity, which is given as a sparse matrix."""
+    return None if sp.issparse(output.projection) else output.projection

@@ -12,6 +12,7 @@ class Chance(Method):
     label = "chance"
     citation = "control"
     protocol = "chance"
+    core = True
 
     def variants(self, plan: Plan) -> list[Variant]:
         """A few draws, averaged before methods are compared."""

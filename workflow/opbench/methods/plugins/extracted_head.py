@@ -10,6 +10,7 @@ class ExtractedHead(Method):
     label = "extracted head"
     citation = "arXiv:2603.10261"
     protocol = "inductive"
+    core = True
     needs_labels = True
     operator_kinds = ("drift",)
     memory_mb = 3000

@@ -11,6 +11,7 @@ class GaussianHead(ExtractedHead):
     label = "Gaussian-operator head"
     citation = "spec K2, decision 17"
     protocol = "inductive"
+    core = True
     needs_labels = True
     operator_kinds = ("gaussian",)
     memory_mb = 3000

@@ -11,6 +11,7 @@ class Oracle(Method):
     label = "oracle"
     citation = "control"
     protocol = "oracle"
+    core = True
     reads_test_labels = True
 
     def run(self, task: Task, variant: Variant) -> Output:

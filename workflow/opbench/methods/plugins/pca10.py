@@ -15,6 +15,7 @@ class Pca10(Method):
     label = "PCA-10"
     citation = "baseline of arXiv:2603.10261"
     protocol = "inductive"
+    core = True
     memory_mb = 3000
 
     def run(self, task: Task, variant: Variant) -> Output:

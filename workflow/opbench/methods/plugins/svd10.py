@@ -14,6 +14,7 @@ class Svd10(Method):
     label = "SVD-10"
     citation = "baseline of arXiv:2603.10261"
     protocol = "inductive"
+    core = True
     memory_mb = 2000
 
     def run(self, task: Task, variant: Variant) -> Output:

@@ -1,0 +1,40 @@
+"""Settings of the comparators."""
+
+from pydantic import Field
+
+from opbench.config.base import Digest, Name, Section
+
+
+class ScVI(Section):
+    """scVI (Lopez et al. 2018, Nat Methods 15:1053)."""
+
+    width: int = Field(10, ge=2, description="Latent dimension.")
+    max_epochs: int = Field(400, ge=1, description="Cap of epochs; reaching it is written as a status.")
+
+
+class Palantir(Section):
+    """Palantir (Setty et al. 2019, Nat Biotechnol 37:451)."""
+
+    waypoints: int = Field(500, ge=20, description="Waypoints per donor, at most; fewer cells give fewer.")
+
+
+class ReleasedModel(Section):
+    """A released CellTypist model."""
+
+    path: str = Field(description="The `.pkl` of the release, absolute, in $OPBENCH_DATA or in the working folder.")
+    sha256: Digest = Field(description="SHA-256 of the `.pkl`: a pickle can run code, so no other file is loaded.")
+    labels: str = Field(description="TSV from the model's cell types to stages (columns `label`, `stages`).")
+
+
+class CellTypist(Section):
+    """CellTypist (Domínguez Conde et al. 2022, Science 376:eabl5197)."""
+
+    models: dict[Name, ReleasedModel] = Field({}, description="Released models by name; none: not testable here.")
+
+
+class Baselines(Section):
+    """Settings of the comparators; what is not here is each maintainer's default, written in its plug-in."""
+
+    scvi: ScVI = Field(ScVI(), description="scVI.")
+    palantir: Palantir = Field(Palantir(), description="Palantir.")
+    celltypist: CellTypist = Field(CellTypist(), description="CellTypist.")

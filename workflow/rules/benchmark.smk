@@ -94,10 +94,7 @@ rule run_method:
         gpu=method_gpu,
         runtime=240,
     params:
-        source=lambda wildcards: source(
-            "run_method",
-            one_sentence(registry.find, wildcards.method, CONFIG.method_folders),
-        ),
+        source=method_source,
         campaign=lambda wildcards: campaign_settings(
             wildcards.campaign,
             *(

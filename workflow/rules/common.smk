@@ -9,7 +9,7 @@ from opbench.figures.catalog import FIGURES
 from opbench.io.errors import InputError
 from opbench.io.jobs import check_writable
 from opbench.io.locate import locate
-from opbench.io.source_digest import PACKAGE, source_digest
+from opbench.io.source_digest import PACKAGE, content_digest, source_digest
 from opbench.methods import registry
 from opbench.models.checkpoint import WEIGHT_FILES
 from snakemake.exceptions import WorkflowError
@@ -269,6 +269,17 @@ def method_environment(wildcards):
     """The file of the method's own conda environment: one that does not solve must not stop the others."""
     name = declared(wildcards.method, "environment", "core")
     return str(PACKAGE.parents[1] / "envs" / f"{name}.yaml")
+
+
+def method_source(wildcards):
+    """Digest of what a method's results come from besides data and settings: code, and released models' labels."""
+    plugin = one_sentence(registry.find, wildcards.method, CONFIG.method_folders)
+    digest = source("run_method", plugin)
+    if declared(wildcards.method, "reads_releases", False):
+        models = CONFIG.baselines.celltypist.models.values()
+        labels = [locate(model.labels) for model in models]
+        digest += "-" + content_digest([path for path in labels if path])
+    return digest
 
 
 def run_method_files(suffix):

@@ -3,7 +3,8 @@
 Needs: the dataset entries, label maps and ontology of the config.
 Leaves: resources/downloads/{file} with its record {file}.json (only for datasets that are found nowhere),
 select_cells/{dataset}.parquet (one row per cell), select_genes/{panel}.parquet,
-build_panel/{panel}.h5ad (evaluation cells), build_corpus/corpus.h5ad (cells that are never tested).
+build_panel/{panel}.h5ad (evaluation cells), build_all_genes/{panel}.h5ad (the same cells over all genes),
+build_corpus/corpus.h5ad (cells that are never tested).
 """
 
 
@@ -132,6 +133,33 @@ rule build_panel:
         "Building panel {wildcards.panel}"
     script:
         "../scripts/build_panel.py"
+
+
+# Only methods that choose their own genes ask for it. A stored count takes 12 bytes in memory, in a compressed file 2 or 3.
+rule build_all_genes:
+    input:
+        data=panel_sources,
+        cells=panel_cells,
+        symbols=lambda wildcards: symbol_tables(*panel_datasets(wildcards.panel)),
+    output:
+        panel=f"{RESULTS}/build_all_genes/{{panel}}.h5ad",
+    log:
+        f"{LOGS}/build_all_genes/{{panel}}.log",
+    conda:
+        "../../envs/core.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
+        runtime=60,
+    params:
+        source=source("build_all_genes"),
+        datasets=lambda wildcards: dataset_settings(*panel_datasets(wildcards.panel)),
+        names=lambda wildcards: panel_datasets(wildcards.panel),
+        members=lambda wildcards: settings(f"panels.{wildcards.panel}.datasets"),
+    message:
+        "Building panel {wildcards.panel} over all genes of its datasets"
+    script:
+        "../scripts/build_all_genes.py"
 
 
 rule build_corpus:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -44,9 +45,14 @@ def closure(*starts: Path) -> list[Path]:
     return sorted(seen)
 
 
-def source_digest(*starts: Path) -> str:
-    """Digest of the contents of the import closure: an edit changes it, a touch does not."""
+def content_digest(paths: Iterable[Path]) -> str:
+    """Digest of the names and contents of files: an edit changes it, a touch does not."""
     digest = hashlib.sha256()
-    for path in closure(*starts):
+    for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def source_digest(*starts: Path) -> str:
+    """Digest of the contents of the import closure."""
+    return content_digest(closure(*starts))

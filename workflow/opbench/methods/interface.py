@@ -82,6 +82,8 @@ class Classes:
     branches: tuple[str, ...]
     ruler: np.ndarray
     binary: dict[str, tuple[frozenset[int], frozenset[int]]]
+    stages: tuple[frozenset[str], ...] = ()
+    branch_of: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Method(ABC):
 
     core: run where a configuration does not name methods; needs_labels: training labels are shown;
     operator_kinds: `drift`, `head`, `gaussian` or `embedding`; memory_mb: peak of a job on a small panel;
-    gpu: 1 where one helps, asked for only when `model.device` is `cuda`; environment: name of its file in `envs/`.
+    gpu: 1 where one helps, asked for only when `model.device` is `cuda`; environment: name of its file in `envs/`;
+    reads_releases: the released models' label tables of `baselines` belong to its results.
     """
 
     label: str = ""
@@ -150,6 +153,7 @@ class Method(ABC):
     memory_mb: int = 2000
     gpu: int = 0
     environment: str = "core"
+    reads_releases: bool = False
 
     def skip(self, plan: Plan) -> str | None:
         """Return why the method cannot run under this plan, or None."""

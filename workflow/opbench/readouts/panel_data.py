@@ -13,6 +13,7 @@ from opbench.config.benchmark import Campaign, Endpoints
 from opbench.io.errors import InputError
 from opbench.io.store import digest
 from opbench.methods.interface import Cells, Classes
+from opbench.panels.all_genes import open_all_genes
 from opbench.panels.ontology import Ontology
 from opbench.panels.panel import read_panel
 
@@ -80,9 +81,6 @@ def open_panel(
     same cells over every gene.
     """
     cells = read_panel(path)
-    whole = read_panel(all_genes) if all_genes else None
-    if whole is not None and not whole.obs_names.equals(cells.obs_names):
-        raise InputError(f"{all_genes}: its cells are not those of {path}; delete it and run again.")
     used = np.flatnonzero(cells.obs["dataset"].isin([campaign.train, campaign.test]).to_numpy())
     obs = cells.obs.iloc[used]
     name = obs["dataset"].astype(str) + ":" + obs["label"].astype(str)
@@ -101,19 +99,28 @@ def open_panel(
         if campaign.test in task.positive and campaign.test in task.negative
     }
     everything = len(used) == cells.n_obs
+    graph = Ontology.read(ontology)
+    all_log1p, gene_names = open_all_genes(all_genes, obs.index) if all_genes else (None, ())
     memmaps = {Path(file).stem: np.load(file, mmap_mode="r") for file in features}
     return PanelData(
         obs=obs,
         log1p=cells.layers["log1p"][used],
         counts=cells.X[used],
-        classes=Classes(tuple(labels), tuple(branches), Ontology.read(ontology).set_distance(sets), binary),
+        classes=Classes(
+            tuple(labels),
+            tuple(branches),
+            graph.set_distance(sets),
+            binary,
+            tuple(sets),
+            dict(zip(graph.stages, graph.branches, strict=True)),
+        ),
         label=name.map(code).to_numpy(),
         branch=obs["branch"].map({b: i for i, b in enumerate(branches)}).to_numpy(),
         compatible=np.array([[bool(a & b) for b in sets] for a in sets]),
         features=memmaps if everything else {key: array[used] for key, array in memmaps.items()},
         genes=tuple(cells.var_names),
-        all_log1p=None if whole is None else whole.layers["log1p"][used],
-        all_genes=() if whole is None else tuple(whole.var_names),
+        all_log1p=all_log1p,
+        all_genes=tuple(gene_names),
     )
 
 

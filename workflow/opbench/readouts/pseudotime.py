@@ -1,27 +1,12 @@
 """Donor-local diffusion pseudotime from a learned root, and the nulls of |Spearman| (decisions 12, 13, 23)."""
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from opbench.io.seeds import keyed_rng
-
-#: Diffusion components used by DPT (scanpy's default); fewer when a donor has few cells.
-DIFFUSION_COMPONENTS = 10
-#: With less than this share of cells connected to the root the order means nothing.
-MIN_REACHED = 0.8
-
-
-@dataclass(frozen=True)
-class Pseudotime:
-    """values (n,) with NaN for cells not connected to the root; `problem` says why there are none."""
-
-    values: np.ndarray
-    components: int
-    problem: str = ""
+from opbench.methods.donor_local import Pseudotime, diffusion_pseudotime
 
 
 class DiffusionPseudotime:
@@ -38,37 +23,8 @@ class DiffusionPseudotime:
         key = hashlib.blake2b(x.tobytes() + f"{x.shape}{root}".encode(), digest_size=16).digest()
         if key not in self._cache:
             self.fits += 1
-            self._cache[key] = self._compute(x, root)
+            self._cache[key] = diffusion_pseudotime(x, root, self.neighbours)
         return self._cache[key]
-
-    def _compute(self, x: np.ndarray, root: int) -> Pseudotime:
-        import scanpy as sc
-        from anndata import AnnData
-
-        n = len(x)
-        if n <= self.neighbours or np.ptp(x, axis=0).max() == 0:
-            return Pseudotime(np.full(n, np.nan), n, "too few cells or a constant representation")
-        cells = AnnData(np.zeros((n, 1), dtype=np.float32), obsm={"X_rep": x})
-        # The Gaussian kernel is the one DPT was published with (Haghverdi 2016), and needs no compilation.
-        sc.pp.neighbors(cells, n_neighbors=self.neighbours, use_rep="X_rep", method="gauss", random_state=0)
-        count, component = connected_components(cells.obsp["connectivities"], directed=False)
-        reached = component == component[root]
-        # DPT is infinite between components: cells that the root does not reach are left out and counted.
-        if reached.mean() < MIN_REACHED:
-            return Pseudotime(
-                np.full(n, np.nan), count, f"graph has {count} components; the root reaches {reached.mean():.0%}"
-            )
-        if count > 1:
-            sub = self._compute(x[reached], int(reached[:root].sum()))
-            values = np.full(n, np.nan)
-            values[reached] = sub.values
-            return Pseudotime(values, count, sub.problem)
-        n_comps = min(DIFFUSION_COMPONENTS + 5, n - 2)
-        sc.tl.diffmap(cells, n_comps=n_comps, random_state=0)
-        cells.uns["iroot"] = root
-        sc.tl.dpt(cells, n_dcs=min(DIFFUSION_COMPONENTS, n_comps))
-        values = cells.obs["dpt_pseudotime"].to_numpy(dtype=np.float64)
-        return Pseudotime(np.where(np.isfinite(values), values, np.nan), count)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """From a method's output to typed score rows: one per donor and endpoint, whatever happened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -95,9 +95,9 @@ class Scorer:
             rows += self._binary(donor, mine, scores, split)
             rows += self._pseudotime(donor, mine, output, split)
             rows += self._depth(donor, mine, depth, split)
+        rows = [_noted(row, output.notes.get(row.donor, "")) for row in rows]
         if output.status != "ok":
-            rows = [Score(**{**r.__dict__, "status": output.status, "reason": output.reason})
-                    if r.status == "ok" else r for r in rows]  # fmt: skip
+            rows = [replace(r, status=output.status, reason=output.reason) if r.status == "ok" else r for r in rows]
         return rows
 
     def _tasks(self, output: Output) -> dict[str, Labels]:
@@ -153,7 +153,7 @@ class Scorer:
         for name, sides in self.panel.classes.binary.items():
             keys = [f"{name}_auroc", f"{name}_balanced_accuracy"]
             if name not in scores:
-                rows += self._none(donor, keys, "the training donors lack a class")
+                rows += self._none(donor, keys, "the training donors, or a released model, lack a class")
                 continue
             positive, negative = (np.isin(truth, list(side)) for side in sides)
             used = positive | negative
@@ -180,10 +180,7 @@ class Scorer:
             return self._none(donor, names, problem or "no pseudotime")
         kept = np.isfinite(values)
         rows, values = rows[kept], values[kept]
-        notes = [output.notes.get(donor, "")]
-        if not kept.all() and not notes[0]:
-            notes.append(f"{int((~kept).sum())} cells not connected to the root")
-        note = "; ".join(filter(None, notes))
+        note = f"{int((~kept).sum())} cells not connected to the root" if not kept.all() else ""
         depth, n = self.panel.depth[rows], len(rows)
         rho = spearman(values, depth)
         inside = within_lineage(values, depth, self.panel.branch[rows], 2 * self.settings.min_class_cells)
@@ -225,3 +222,8 @@ class Scorer:
 def _matrix(output: Output) -> np.ndarray | None:
     """An output's projection, or None for the identity, which is given as a sparse matrix."""
     return None if sp.issparse(output.projection) else output.projection
+
+
+def _noted(row: Score, note: str) -> Score:
+    """A row whose value counts, with the method's remark on the donor."""
+    return replace(row, reason="; ".join(filter(None, [note, row.reason]))) if note and row.status == "ok" else row

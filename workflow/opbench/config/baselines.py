@@ -10,12 +10,30 @@ class ScVI(Section):
 
     width: int = Field(10, ge=2, description="Latent dimension.")
     max_epochs: int = Field(400, ge=1, description="Cap of epochs; reaching it is written as a status.")
+    patience: int = Field(
+        20, ge=1, description="Epochs without a lower ELBO on the stopping donors after which training stops."
+    )
+    scarches_splits: int = Field(
+        6, ge=0, description="Splits of a campaign, from its first, on which `scvi_scarches` runs."
+    )
+    query_epochs: int = Field(100, ge=1, description="Epochs of scArches surgery.")
 
 
 class Palantir(Section):
     """Palantir (Setty et al. 2019, Nat Biotechnol 37:451)."""
 
-    waypoints: int = Field(500, ge=20, description="Waypoints per donor, at most; fewer cells give fewer.")
+    components: int = Field(50, ge=2, description="Principal components of a donor's cells (its tutorial).")
+    eigenvectors: int = Field(
+        4, ge=3, le=5, description="Fewest eigenvectors of the multiscale space, the constant one counted."
+    )
+    waypoints: int = Field(500, ge=100, description="Waypoints per donor, at most; fewer cells give fewer.")
+
+
+class DPT(Section):
+    """Diffusion pseudotime (Haghverdi et al. 2016, Nat Methods 13:845) on a donor's own principal components."""
+
+    components: int = Field(20, ge=2, description="Principal components of a donor's scaled cells (scanpy's tutorial).")
+    neighbours: int = Field(15, ge=2, description="Neighbours of the donor's graph (scanpy's default).")
 
 
 class ReleasedModel(Section):
@@ -37,4 +55,5 @@ class Baselines(Section):
 
     scvi: ScVI = Field(ScVI(), description="scVI.")
     palantir: Palantir = Field(Palantir(), description="Palantir.")
+    dpt: DPT = Field(DPT(), description="Diffusion pseudotime, donor-local.")
     celltypist: CellTypist = Field(CellTypist(), description="CellTypist.")

@@ -1,13 +1,16 @@
 """Fitting cell heads for the methods that carry one: sampling, stopping donors, and reuse of equal fits."""
 
-import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 
+from opbench.adaptors import cell_head
 from opbench.adaptors.cell_head import CellHead, HeadData, fit_cell_head
 from opbench.config.model import Adaptor
 from opbench.io.seeds import derive_seed, keyed_rng
+from opbench.io.source_digest import source_digest
+from opbench.io.store import Arrays, Store, digest
 from opbench.methods.interface import Cells, Plan, Variant
 
 
@@ -36,26 +39,35 @@ def stopping_donors(donor: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 class HeadFitter:
-    """Fits heads and remembers them, so that equal inputs are fitted once."""
+    """Fits heads through a store, so that equal inputs are fitted once a run, whichever method asks.
+
+    `fits` counts the heads that were fitted here, `reused` those that were not.
+    """
 
     def __init__(self) -> None:
-        self._cache: dict[str, CellHead] = {}
-        self.fits = 0
+        self._recent: dict[str, CellHead] = {}
+        self.fits = self.reused = 0
 
-    def fit(self, cells: Cells, ruler: np.ndarray, variant: Variant, adaptor: Adaptor, seed: int) -> CellHead:
+    def fit(
+        self, cells: Cells, ruler: np.ndarray, variant: Variant, adaptor: Adaptor, seed: int, store: Store
+    ) -> CellHead:
         """Fit one head on labelled cells.
 
         seed: the sample's and the stopping donors' (the split's); initialisation and batches use the
         variant's own, so that a model seed is never a split seed.
         """
-        digest = hashlib.blake2b("\0".join(map(str, cells.ids)).encode(), digest_size=16).hexdigest()
-        key = repr((digest, variant, seed, adaptor))
-        if key not in self._cache:
-            self._cache[key] = self._fit(cells, ruler, variant, adaptor, seed)
-            self.fits += 1
-        return self._cache[key]
+        # Within a job equal cells need not be read again to be known as equal.
+        key = digest(cells.ids, repr((variant, seed, adaptor)))
+        if key in self._recent:
+            self.reused += 1
+            return self._recent[key]
+        head = self._fit(cells, ruler, variant, adaptor, seed, store)
+        self._recent = {key: head}
+        return head
 
-    def _fit(self, cells: Cells, ruler: np.ndarray, variant: Variant, adaptor: Adaptor, seed: int) -> CellHead:
+    def _fit(
+        self, cells: Cells, ruler: np.ndarray, variant: Variant, adaptor: Adaptor, seed: int, store: Store
+    ) -> CellHead:
         assert cells.label is not None and cells.branch is not None
         label, branch, features = cells.label, cells.branch, cells.features(variant.operator)
 
@@ -65,10 +77,26 @@ class HeadFitter:
             return HeadData(features[rows], *codes, ruler, int(branch.max()) + 1)
 
         own = derive_seed(variant.seed, "head", variant.budget)
-        rows = np.arange(len(label))
-        if variant.budget == "fixed":
-            return fit_cell_head(data(rows), adaptor, own)
-        held = np.isin(cells.donor, stopping_donors(cells.donor, adaptor.validation_donors, seed))
-        # A label that only the stopping donors hold was never trained, and its loss would stop the head early.
-        stop = held & np.isin(label, label[~held])
-        return fit_cell_head(data(rows[~held]), adaptor, own, stop_on=data(rows[stop]))
+        rows, stop_on = np.arange(len(label)), None
+        if variant.budget != "fixed":
+            held = np.isin(cells.donor, stopping_donors(cells.donor, adaptor.validation_donors, seed))
+            # A label that only the stopping donors hold was never trained, and its loss would stop the head early.
+            stop_on = data(rows[held & np.isin(label, label[~held])])
+            rows = rows[~held]
+        train = data(rows)
+
+        def compute() -> Arrays:
+            self.fits += 1
+            return {name: np.asarray(value) for name, value in asdict(_trained()).items()}
+
+        def _trained() -> CellHead:
+            return (
+                fit_cell_head(train, adaptor, own) if stop_on is None else fit_cell_head(train, adaptor, own, stop_on)
+            )
+
+        before = self.fits
+        contents = [getattr(side, name) for side in (train, stop_on) if side for name in side.__dataclass_fields__]
+        code = source_digest(Path(cell_head.__file__))
+        found = store.get(digest("cell-head", code, repr(adaptor), own, *contents), compute)
+        self.reused += self.fits == before
+        return CellHead(**{name: value if value.ndim else value.item() for name, value in found.items()})

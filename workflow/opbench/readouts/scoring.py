@@ -169,18 +169,17 @@ class Scorer:
         if not problem and donor in output.problems:
             return [Score(donor, name, np.nan, len(mine), "failed", output.problems[donor]) for name in names]
         if not problem and output.pseudotime is not None:
-            values = output.pseudotime[mine]
+            values, note = output.pseudotime[mine], ""  # the method's own notes say what it left out
         elif not problem and (output.representation is not None or output.projection is not None):
             root = int(np.flatnonzero(self.panel.obs.index[rows] == split.roots[donor])[0])
             found = self.diffusion(self._test_cells(output, rows, mine), root)
-            values = found.values
+            values, note = found.values, found.note
             if found.problem:
                 return [Score(donor, name, np.nan, len(mine), "failed", found.problem) for name in names]
         else:
             return self._none(donor, names, problem or "no pseudotime")
         kept = np.isfinite(values)
         rows, values = rows[kept], values[kept]
-        note = f"{int((~kept).sum())} cells not connected to the root" if not kept.all() else ""
         depth, n = self.panel.depth[rows], len(rows)
         rho = spearman(values, depth)
         inside = within_lineage(values, depth, self.panel.branch[rows], 2 * self.settings.min_class_cells)

@@ -25,14 +25,15 @@ class ExtractedHead(Method):
 
     def run(self, task: Task, variant: Variant) -> Output:
         """Fit on training cells, return the latent of both sides."""
-        before = self.fitter.fits
-        head = self.fitter.fit(task.train, task.classes.ruler, variant, task.plan.adaptor, task.seed)
+        before = self.fitter.fits, self.fitter.reused
+        head = self.fitter.fit(task.train, task.classes.ruler, variant, task.plan.adaptor, task.seed, task.store)
         latent = tuple(head.transform(cells.features(variant.operator)) for cells in (task.train, task.test))
         reason = f"no plateau within {task.plan.adaptor.max_epochs} epochs" if head.status == "cap" else ""
         return Output(
             representation=latent,
             parameters=head.parameters,
-            fits=self.fitter.fits - before,
+            fits=self.fitter.fits - before[0],
+            reused=self.fitter.reused - before[1],
             status=head.status,
             reason=reason,
         )

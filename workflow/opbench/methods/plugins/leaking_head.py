@@ -32,10 +32,15 @@ class LeakingHead(ExtractedHead):
     def run(self, task: Task, variant: Variant) -> Output:
         """Fit on both sides (the same cells in every split, so fitted once a job), transform each."""
         everything = _join(task.train, task.test, variant.operator)
-        before = self.fitter.fits
-        head = self.fitter.fit(everything, task.classes.ruler, variant, task.plan.adaptor, variant.seed)
+        before = self.fitter.fits, self.fitter.reused
+        head = self.fitter.fit(everything, task.classes.ruler, variant, task.plan.adaptor, variant.seed, task.store)
         latent = tuple(head.transform(cells.features(variant.operator)) for cells in (task.train, task.test))
-        return Output(representation=latent, parameters=head.parameters, fits=self.fitter.fits - before)
+        return Output(
+            representation=latent,
+            parameters=head.parameters,
+            fits=self.fitter.fits - before[0],
+            reused=self.fitter.reused - before[1],
+        )
 
 
 def _join(a: Cells, b: Cells, operator: str) -> Cells:

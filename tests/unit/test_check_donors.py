@@ -18,7 +18,7 @@ from opbench.panels.cells import select_cells
 from opbench.panels.genes import select_genes
 from opbench.panels.ontology import Ontology
 from opbench.readouts.roots import find_roots
-from opbench.readouts.run_chunk import Job, run_chunk
+from opbench.readouts.run_chunk import Inputs, Job, run_chunk
 from opbench.splits.draw import write_splits
 from opbench.statistics.family import is_null
 
@@ -74,7 +74,7 @@ def scored(config: Config, folder: Path) -> pd.DataFrame:
     find_roots(str(out["panel.h5ad"]), str(out["splits"]), ONTOLOGY, config.endpoints, campaign, str(out["roots"]))
     files = [str(out[name]) for name in ("panel.h5ad", "splits", "roots")]
     results = [str(out[name]) for name in ("scores", "costs", "latent")]
-    run_chunk(Job(config, ONTOLOGY, "lodo", "pca10", 0), *files, [], *results)
+    run_chunk(Job(config, "lodo", "pca10", 0, ""), Inputs(*files, ONTOLOGY, folder / "store"), *results)
     scores = read_table(out["scores"], SCORES)
     return scores[scores["status"].isin(SCORED) & np.isfinite(scores["value"])]
 

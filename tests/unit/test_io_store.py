@@ -31,6 +31,8 @@ def test_computed_once_also_by_another_process(tmp_path):
     assert len(calls) == 1
     assert (first.computed, first.reused, second.computed, second.reused) == (1, 0, 0, 1)
     assert again["names"].tolist() == ["a", "b"]
+    assert set(again) == {"values", "names"}
+    assert second.saved_s > 0
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["abcd.npz"]
 
 
@@ -45,4 +47,5 @@ def test_a_torn_entry_is_computed_again(tmp_path):
 
 def test_in_memory_without_a_folder():
     store = Store()
-    assert store.get("k", lambda: {"x": np.ones(1)}) is store.get("k", lambda: {"x": np.zeros(1)})
+    store.get("k", lambda: {"x": np.ones(1)})
+    assert store.get("k", lambda: {"x": np.zeros(1)})["x"].tolist() == [1]

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from opbench.config.model import Operators
 from opbench.io.errors import InputError
 from opbench.io.seeds import keyed_rng
 from opbench.models import embed as module
@@ -86,3 +89,20 @@ def test_unknown_genes_change_nothing_and_too_many_are_refused(checkpoint, model
     assert np.array_equal(embed_cells(model, checkpoint.vocab, strange, [*GENES, *"VWXYZ"], CELLS), whole)
     with pytest.raises(InputError, match=r"knows 20 of the 60 genes \(33%, at least 60% are needed\)"):
         embed_cells(model, checkpoint.vocab, counts, [*GENES[:20], *map(str, range(40))], CELLS)
+
+
+def test_a_panel_is_embedded_in_blocks_into_one_file_per_pool(checkpoint, model, counts, tmp_path, monkeypatch):
+    panel = AnnData(counts, pd.DataFrame(index=CELLS), pd.DataFrame(index=GENES), layers={"log1p": counts})
+    monkeypatch.setattr(module, "read_panel", {"panel.h5ad": panel}.get)
+    monkeypatch.setattr(module, "BLOCK_CELLS", 7)
+    outputs = {pool: tmp_path / f"{pool}.npy" for pool in module.POOLS}
+    settings = Operators(max_length=20, seed=3)
+    module.embed_panel(FIXTURE, "panel.h5ad", settings, outputs)
+    for pool, path in outputs.items():
+        whole = embed_cells(
+            model, checkpoint.vocab, counts, GENES, CELLS, pool, 20, 3, checkpoint.args.get("n_bins", 51)
+        )
+        found = np.load(path)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
+    assert np.abs(np.load(outputs["cls"]) - np.load(outputs["mean"])).max() > 0.01

@@ -39,7 +39,7 @@ def previous_costs(path: str | Path) -> Previous:
     """Measured costs of an earlier run, from its COSTS table."""
     table = read_table(path, COSTS)
     table = table[table["status"].isin(("ok", "cap"))]
-    table = table.assign(each=table["wall_s"] / table["splits"])
+    table = table.assign(each=(table["wall_s"] + table["saved_s"]) / table["splits"])
     found = table.groupby(["campaign", "method", "budget"]).agg(each=("each", "mean"), peak=("peak_mb", "max"))
     return {(str(c), str(m), str(b)): (row.each, row.peak) for (c, m, b), row in found.iterrows()}
 

@@ -18,6 +18,7 @@ from opbench.methods.interface import Task, Variant
 from opbench.methods.plugins.oracle import Oracle
 from opbench.panels.panel import NUMBER_COLUMNS, TEXT_COLUMNS
 from opbench.readouts.panel_data import PanelData, open_panel
+from opbench.readouts.probes import Probed
 from opbench.readouts.run_chunk import make_plan
 from opbench.readouts.scoring import Scorer, SplitTruth
 from opbench.splits.draw import donor_table, draw_splits, eligible_donors
@@ -180,7 +181,7 @@ def _score(
             # The oracle needs no training cells, methods do.
             if not (trained & positive and trained & negative):
                 del output.scores[key]
-        for row in scorer.score(output, SplitTruth(train, test, view.test_donors, {})):
+        for row in scorer.score(output, SplitTruth(train, test, view.test_donors, {}), Probed({}, None)):
             if row.endpoint in scored and np.isfinite(row.value):
                 scored[row.endpoint].add(row.donor)
         counts = np.bincount(data.label[train])

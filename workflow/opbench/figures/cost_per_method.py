@@ -12,7 +12,7 @@ from opbench.io.labels import method_labels
 
 _MARKERS = "osD^vP*X"
 #: Right edges of the columns of facts, in widths of the axes.
-COLUMNS = (1.14, 1.28, 1.56, 1.80)
+COLUMNS = (1.12, 1.25, 1.40, 1.63, 1.83)
 _TICKS = [0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 864000]
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -34,12 +34,16 @@ def _seconds(value: float, _: int) -> str:
 
 
 def _source(costs: pd.DataFrame) -> pd.DataFrame:
-    """Sums over chunks by method label, campaign and draw; memory and parameters are the largest."""
+    """Sums over chunks by method label, campaign and draw; memory and parameters are the largest.
+
+    `price_s` is the wall time with what was reused at the price of computing it.
+    """
     label = method_labels(costs)
     keys = ["method", "campaign", "draw"]
-    table = costs.assign(method=label).groupby(keys, sort=True).agg(
-        chunks=("chunk", "nunique"), splits=("splits", "sum"), fits=("fits", "sum"), wall_s=("wall_s", "sum"),
-        cpu_s=("cpu_s", "sum"), peak_mb=("peak_mb", "max"), parameters=("parameters", "max"),
+    table = costs.assign(method=label, price_s=costs["wall_s"] + costs["saved_s"]).groupby(keys, sort=True).agg(
+        chunks=("chunk", "nunique"), splits=("splits", "sum"), fits=("fits", "sum"), probes=("probes", "sum"),
+        reused=("reused", "sum"), price_s=("price_s", "sum"), wall_s=("wall_s", "sum"), saved_s=("saved_s", "sum"),
+        cpu_s=("cpu_s", "sum"), gpu_s=("gpu_s", "sum"), peak_mb=("peak_mb", "max"), parameters=("parameters", "max"),
         status=("status", lambda names: "ok" if (names == "ok").all() else next(n for n in names if n != "ok")),
     )  # fmt: skip
     return table.reset_index()
@@ -48,13 +52,13 @@ def _source(costs: pd.DataFrame) -> pd.DataFrame:
 def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
     """A marker per campaign and draw, the row's total as a bar, and its facts at the right."""
     colour = method_colour(mine["method"].iloc[0])
-    total, status = mine["wall_s"].sum(), sorted(set(mine["status"]) - {"ok"})
+    total, status = mine["price_s"].sum(), sorted(set(mine["status"]) - {"ok"})
     for _, row in mine.iterrows():
         face = colour if row["status"] == "ok" else "white"
         marker = _MARKERS[campaigns.index(row["campaign"]) % len(_MARKERS)]
-        ax.plot([max(row["wall_s"], 1e-3)], [y], marker=marker, ms=3.6, color=colour, mfc=face, mew=0.8, zorder=3)
+        ax.plot([max(row["price_s"], 1e-3)], [y], marker=marker, ms=3.6, color=colour, mfc=face, mew=0.8, zorder=3)
     ax.plot([max(total, 1e-3)] * 2, [y - 0.36, y + 0.36], color="black", lw=1.4, zorder=4)
-    counts = (mine["draw"].nunique(), mine["fits"].sum(), mine["parameters"].max())
+    counts = (mine["draw"].nunique(), mine["fits"].sum(), mine["reused"].sum(), mine["parameters"].max())
     facts = (*map(_short, counts), f"{mine['peak_mb'].max():,.0f}")
     for x, text in zip(COLUMNS, facts, strict=True):
         ax.text(x, y, text, transform=ax.get_yaxis_transform(), ha="right", va="center")
@@ -64,7 +68,7 @@ def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
-    """Wall time per method of run `scope`, log scale, with fits, parameters and peak memory (COSTS)."""
+    """Wall time per method of run `scope`, log scale, with fits, reuse, parameters and peak memory (COSTS)."""
     source = _source(of_scope(tables["costs"], "run", scope, "cost_per_method"))
     methods, campaigns = method_order(list(source["method"])), sorted(source["campaign"].unique())
     foot, height = 11, len(methods) * 4.6 + 18
@@ -75,13 +79,13 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     ax.set_xscale("log")
     for y, method in enumerate(methods):
         _row(ax, y, source[source["method"] == method], campaigns)
-    low, high = source["wall_s"].clip(lower=1e-3).min(), source.groupby("method")["wall_s"].sum().max()
+    low, high = source["price_s"].clip(lower=1e-3).min(), source.groupby("method")["price_s"].sum().max()
     ax.set_xlim(low / 1.6, max(high, 1e-3) * 1.6)
-    ax.set_xlabel("Wall time")
+    ax.set_xlabel("Wall time, reused results at their price")
     ax.xaxis.set_major_formatter(FuncFormatter(_seconds))
     ax.xaxis.set_major_locator(FixedLocator(_TICKS))
     ax.xaxis.set_minor_locator(NullLocator())
-    for x, text in zip(COLUMNS, ("draws", "fits", "parameters", "peak MB"), strict=True):
+    for x, text in zip(COLUMNS, ("draws", "fits", "reused", "parameters", "peak MB"), strict=True):
         ax.text(x, -0.7, text, transform=ax.get_yaxis_transform(), ha="right", va="bottom", color="#666666")
     handles = [canvas.key(_MARKERS[i % len(_MARKERS)], name) for i, name in enumerate(campaigns)]
     handles.append(canvas.key("|", "sum over campaigns and draws", colour="black", size=7))

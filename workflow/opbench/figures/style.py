@@ -37,7 +37,25 @@ METHODS = {
     "pca10": ("PCA-10", OKABE_ITO["green"]),
     "svd10": ("SVD-10", OKABE_ITO["purple"]),
     "random_projection": ("Random projection", "#B8A900"),  # the palette's yellow, darkened to show on white
+    "extracted_mlp2": ("Extracted head + MLP2", "#4C9ED9"),
+    "gaussian_mlp2": ("Gaussian control + MLP2", "#9AD3F2"),
+    "pca512": ("PCA-512", "#66C2A5"),
+    "rp512": ("Random projection 512", "#D8CB4E"),
+    "direct_mlp": ("MLP on raw log1p", "#C77E00"),
+    "frozen_embedding": ("Frozen embedding", "#8A4FA0"),
+    "frozen_embedding_mlp": ("Frozen embedding + MLP", "#A97BBE"),
+    "scvi": ("scVI-10D", "#7F4F24"),
+    "scvi_scarches": ("scVI-10D, scArches", "#B08A63"),
+    "celltypist_native": ("CellTypist", "#A3123A"),
+    "celltypist_panel": ("CellTypist, panel genes", "#C65B78"),
+    "celltypist_released": ("CellTypist, released", "#E09CAE"),
+    "dpt": ("DPT", "#3B6E5E"),
+    "palantir": ("Palantir", "#5FA08C"),
     "leaking_head": ("All-donor head", OKABE_ITO["vermillion"]),
+    "floor_library": ("Floor: library size", "#555555"),
+    "floor_detection": ("Floor: detected genes", "#555555"),
+    "floor_mean": ("Floor: mean expression", "#555555"),
+    "majority_class": ("Floor: majority class", "#555555"),
     "oracle": ("Oracle", GREY),
     "chance": ("Chance", GREY),
 }
@@ -74,16 +92,18 @@ _SPARE = (OKABE_ITO["purple"], GREY, OKABE_ITO["yellow"], "#7F4F24", "#B5B5FF")
 
 @dataclass(frozen=True)
 class Label:
-    """A method as tables write it, `name` or `name [budget]`, taken apart."""
+    """A method as tables write it, `name (arm) [budget]` with either part left out, taken apart."""
 
     name: str
     budget: str
+    arm: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Label":
-        """Split `text` into method and budget."""
-        match = re.fullmatch(r"(.*?) \[(.*)\]", text)
-        return cls(*match.groups()) if match else cls(text, "")
+        """Split `text` into method, arm and budget."""
+        match = re.fullmatch(r"(.*?)(?: \((.*)\))?(?: \[(.*)\])?", text)
+        name, arm, budget = match.groups("") if match else (text, "", "")
+        return cls(name, budget, arm)
 
 
 def method_order(labels: list[str]) -> list[str]:
@@ -102,6 +122,7 @@ def method_name(text: str, leaking: bool = False) -> str:
     """The printed name of a method label."""
     label = Label.parse(text)
     name = METHODS[label.name][0] if label.name in METHODS else label.name.replace("_", " ")
+    name += f", {label.arm}" if label.arm else ""
     return name + (f" [{label.budget}]" if label.budget else "") + (" (leaking)" if leaking else "")
 
 

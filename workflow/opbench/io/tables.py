@@ -38,7 +38,8 @@ SCORES = _schema(
 )  # fmt: skip
 COSTS = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, method=TEXT, arm=TEXT, budget=TEXT, draw=INT, chunk=INT, splits=INT, fits=INT,
-    probes=INT, reused=INT, wall_s=REAL, cpu_s=REAL, gpu_s=REAL, peak_mb=REAL, job_s=REAL, parameters=INT, status=TEXT,
+    probes=INT, reused=INT, wall_s=REAL, saved_s=REAL, cpu_s=REAL, gpu_s=REAL, peak_mb=REAL, parameters=INT,
+    status=TEXT,
 )  # fmt: skip
 LEAKAGE = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, split=INT, method=TEXT, protocol=TEXT, train_donors=INT,

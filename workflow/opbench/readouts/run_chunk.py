@@ -1,7 +1,6 @@
 """Stage: one method on one chunk of splits, to score, cost and latent rows."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +61,6 @@ def make_plan(config: Config, campaign: str) -> Plan:
 
 def run_chunk(job: Job, inputs: Inputs, scores: str, costs: str, latent: str) -> None:
     """Run `job.method` on its splits and write its three tables; a failure becomes typed rows."""
-    started = time.perf_counter()
     config, campaign = job.config, job.config.campaigns[job.campaign]
     data = open_panel(
         inputs.panel, inputs.ontology, config.endpoints, campaign, inputs.features, inputs.all_genes
@@ -83,7 +81,7 @@ def run_chunk(job: Job, inputs: Inputs, scores: str, costs: str, latent: str) ->
     about = {"run": config.run, "panel": campaign.panel, "campaign": job.campaign, "method": job.method}
     write_table(runner.score_table(about, table), scores, SCORES)
     write_table(runner.latent_table(about), latent, LATENT)
-    write_table(runner.cost_table(about | {"chunk": job.chunk}, started), costs, COSTS)
+    write_table(runner.cost_table(about | {"chunk": job.chunk}), costs, COSTS)
 
 
 class _Missing(Method):

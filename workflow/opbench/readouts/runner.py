@@ -13,7 +13,7 @@ import pandas as pd
 
 from opbench.io.errors import NotApplicable
 from opbench.io.labels import method_labels
-from opbench.io.store import Arrays, Store, digest
+from opbench.io.store import SECONDS, Arrays, Store, digest
 from opbench.io.tables import COSTS, LATENT, SCORES
 from opbench.methods.interface import Method, Output, Plan, Task, Variant
 from opbench.readouts.panel_data import PanelData
@@ -55,13 +55,14 @@ class Gap:
 
 @dataclass
 class Cost:
-    """Account of one variant; times are sums over splits."""
+    """Account of one variant, summed over splits; saved_s: what the reused results took when they were computed."""
 
     splits: int = 0
     fits: int = 0
     probes: int = 0
     reused: int = 0
     wall_s: float = 0.0
+    saved_s: float = 0.0
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     parameters: int = 0
@@ -117,20 +118,26 @@ class Runner:
     def _compute(self, variant: Variant, views: Sequence[View], cost: Cost) -> dict[int, list[Score] | Gap]:
         """Run the method split by split, probe all outputs together, score and store them."""
         outcomes: dict[int, list[Score] | Gap] = {}
-        done: list[tuple[View, Output]] = []
+        done: list[tuple[View, Output, float]] = []
         for number, view in enumerate(views, 1):
+            start, saved = time.perf_counter(), self.store.saved_s
             try:
-                done.append((view, self.method.run(self._task(view), variant)))
+                output = self.method.run(self._task(view), variant)
+                saved = self.store.saved_s - saved
+                cost.saved_s += saved
+                done.append((view, output, time.perf_counter() - start + saved))
                 log.info("split %d (%d of %d): ran", view.split.index, number, len(views))
             except Exception as error:
                 outcomes[view.split.index] = self._failed(error, view)
+        start = time.perf_counter()
         try:
-            probed = self.scorer.probe([output for _, output in done], [view.truth for view, _ in done])
+            probed = self.scorer.probe([output for _, output, _ in done], [view.truth for view, _, _ in done])
         except Exception as error:
-            return outcomes | {view.split.index: self._failed(error, view) for view, _ in done}
-        for (view, output), found in zip(done, probed, strict=True):
+            return outcomes | {view.split.index: self._failed(error, view) for view, _, _ in done}
+        each = (time.perf_counter() - start) / max(1, len(done))
+        for (view, output, seconds), found in zip(done, probed, strict=True):
             try:
-                outcomes[view.split.index] = self._finish(variant, view, output, found, cost)
+                outcomes[view.split.index] = self._finish(variant, view, output, found, seconds + each, cost)
             except Exception as error:
                 outcomes[view.split.index] = self._failed(error, view)
         return outcomes
@@ -141,7 +148,10 @@ class Runner:
             log.error("method failed on split %d", view.split.index, exc_info=error)
         return Gap.of(error)
 
-    def _finish(self, variant: Variant, view: View, output: Output, probed: Probed, cost: Cost) -> list[Score]:
+    def _finish(
+        self, variant: Variant, view: View, output: Output, probed: Probed, seconds: float, cost: Cost
+    ) -> list[Score]:
+        start = time.perf_counter()
         scores = self.scorer.score(output, view.truth, probed)
         probes = len(probed.scores) + (probed.depth is not None)
         cost.fits += output.fits
@@ -153,11 +163,13 @@ class Runner:
         if view.split.index == 0 and variant.draw <= 0:
             kept |= self._latent(output, view.truth)
             self._show(kept, variant, view.truth)
+        kept[SECONDS] = np.array(seconds + time.perf_counter() - start)
         self.store.put(self._key(variant, view), kept)
         return scores
 
     def _recall(self, kept: Arrays, variant: Variant, view: View, cost: Cost) -> list[Score]:
         cost.reused += int(kept["fits"])
+        cost.saved_s += float(kept[SECONDS])
         cost.parameters = int(kept["parameters"])
         self._show(kept, variant, view.truth)
         return _unpack(kept)
@@ -225,10 +237,9 @@ class Runner:
         frame = pd.DataFrame(self.records).assign(**about)[names]
         return frame.merge(test, on=keys, how="left", validate="many_to_one")[SCORES.names]
 
-    def cost_table(self, about: dict[str, str | int], started: float) -> pd.DataFrame:
-        """One row per variant; peak memory and `job_s`, from the start of the job's work, are the whole job's."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        common = about | {"peak_mb": peak, "job_s": time.perf_counter() - started}
+    def cost_table(self, about: dict[str, str | int]) -> pd.DataFrame:
+        """One row per variant; peak memory is the whole job's."""
+        common = about | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
         rows_ = [
             common | {"arm": v.arm, "budget": v.budget, "draw": v.draw} | cost.__dict__
             for v, cost in self.costs.items()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from opbench.config.baselines import Baselines, ScVI
 from opbench.config.model import Adaptor
 from opbench.methods.interface import Cells, Classes, Plan, Task
 
@@ -23,7 +24,8 @@ class Trial(NamedTuple):
 
 def make_plan() -> Plan:
     adaptor = Adaptor(width=4, epochs=30, max_epochs=40, patience=5, batch=64, cells_per_stage=40)
-    return Plan(adaptor, ("fixed", "plateau"), 2, "halves", frozen=False, model="none")
+    baselines = Baselines(scvi=ScVI(max_epochs=30, query_epochs=10))
+    return Plan(adaptor, ("fixed", "plateau"), 2, "halves", frozen=False, model="none", baselines=baselines)
 
 
 def make_trial(permute: bool = False) -> Trial:

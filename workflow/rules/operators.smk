@@ -1,8 +1,8 @@
-"""Operators: from attention on corpus cells to feature maps of panel cells.
+"""Operators: from attention on corpus cells to feature maps of panel cells; and the model's own cell embeddings.
 
-Needs: the checkpoint, the corpus, a panel's genes.
+Needs: the checkpoint, the corpus, a panel's genes and cells.
 Leaves: accumulate_attention/{panel}.safetensors, export_operator/{panel}/{operator}.safetensors,
-project_cells/{panel}/{operator}.npy.
+project_cells/{panel}/{operator}.npy, embed_cells/{panel}/embedding-{cls,mean}.npy.
 """
 
 
@@ -83,3 +83,37 @@ rule project_cells:
         "Projecting the cells of {wildcards.panel} through {wildcards.operator}"
     script:
         "../scripts/project_cells.py"
+
+
+rule embed_cells:
+    input:
+        weights=weights_file(),
+        args=checkpoint_file("args.json"),
+        vocabulary=checkpoint_file("vocab.json"),
+        panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
+    output:
+        # Both pools of one forward pass.
+        cls=f"{RESULTS}/embed_cells/{{panel}}/embedding-cls.npy",
+        mean=f"{RESULTS}/embed_cells/{{panel}}/embedding-mean.npy",
+    log:
+        f"{LOGS}/embed_cells/{{panel}}.log",
+    benchmark:
+        f"{BENCHMARKS}/embed_cells/{{panel}}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
+        gpu=model_gpu(),
+        runtime=240,
+    params:
+        source=source("embed_cells"),
+        operators=settings(
+            "operators.max_length",
+            "operators.seed",
+            "model.device",
+        ),
+    message:
+        "Embedding the cells of {wildcards.panel} with the frozen model"
+    script:
+        "../scripts/embed_cells.py"

@@ -1,9 +1,15 @@
-"""Every file of the plug-in folder must pass this suite; a new method is covered by being there."""
+"""Every file of the plug-in folder must pass this suite; a new method is covered by being there.
 
+Set OPBENCH_METHODS to a folder of your own methods to put them through it.
+"""
+
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.metrics import balanced_accuracy_score
 
 from opbench.io.store import Store
@@ -11,13 +17,16 @@ from opbench.methods import registry
 from opbench.methods.interface import PROTOCOLS, Output, Task
 from opbench.readouts.probes import class_scores, standardise
 
-NAMES = list(registry.plugin_files())
+ROOT = Path(__file__).resolve().parents[2]
+#: The worked example of docs/add-a-baseline.md, and a user's own folder.
+FOLDERS = [str(ROOT / "docs" / "examples"), *filter(None, [os.environ.get("OPBENCH_METHODS")])]
+NAMES = list(registry.plugin_files(FOLDERS))
 BRACKETS = {"oracle", "chance"}
 
 
 def run_all(name: str, trial) -> list[Output]:
     """Run every variant; the truth is handed only to a method that declares it reads it."""
-    method = registry.load(name)
+    method = registry.load(name, FOLDERS)
     if reason := method.skip(trial.task.plan):
         pytest.skip(reason)  # its own unit test covers it
     task = replace(trial.task, store=Store())  # a second run must compute, not look up
@@ -42,7 +51,7 @@ def outputs(trial):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_declares_what_it_is(name, trial):
-    method, said = registry.load(name), registry.declared(name)
+    method, said = registry.load(name, FOLDERS), registry.declared(name, FOLDERS)
     assert method.protocol in PROTOCOLS
     assert method.label
     assert method.citation
@@ -54,10 +63,15 @@ def test_declares_what_it_is(name, trial):
     assert len(set(variants)) == len(variants) > 0
 
 
+def dense(matrix):
+    """An array, also of a sparse matrix, as which the identity is given."""
+    return matrix.toarray() if sp.issparse(matrix) else matrix
+
+
 def representation(task: Task, output: Output) -> tuple[np.ndarray, np.ndarray] | None:
     """Both sides' coordinates, given as such or as a projection of log1p."""
     if output.projection is not None:
-        return tuple(np.asarray(cells.log1p @ output.projection) for cells in (task.train, task.test))
+        return tuple((cells.log1p @ dense(output.projection)) for cells in (task.train, task.test))
     return output.representation
 
 
@@ -98,10 +112,10 @@ def test_same_inputs_give_same_bits(name, trial, outputs):
         np.testing.assert_array_equal(first.pseudotime, second.pseudotime)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if registry.declared(n).get("protocol") == "inductive"])
+@pytest.mark.parametrize("name", [n for n in NAMES if registry.declared(n, FOLDERS).get("protocol") == "inductive"])
 def test_inductive_methods_map_each_test_cell_alone(name, trial):
     """A test cell's coordinates and scores must not depend on which other cells are tested."""
-    task, method = trial.task, registry.load(name)
+    task, method = trial.task, registry.load(name, FOLDERS)
     variant = method.variants(task.plan)[0]
     keep = np.arange(len(task.test.ids)) % 2 == 0
     part = task.test
@@ -110,7 +124,7 @@ def test_inductive_methods_map_each_test_cell_alone(name, trial):
         donor=part.donor[keep], features=lambda key: part.features(key)[keep],
         all_genes=lambda: part.all_genes()[keep],
     )  # fmt: skip
-    whole, alone = method.run(task, variant), registry.load(name).run(replace(task, test=half), variant)
+    whole, alone = method.run(task, variant), registry.load(name, FOLDERS).run(replace(task, test=half), variant)
     if (sides := representation(task, whole)) is not None:
         other = representation(replace(task, test=half), alone)
         np.testing.assert_allclose(other[1], sides[1][keep], rtol=1e-4, atol=1e-4)
@@ -130,20 +144,21 @@ def accuracy(trial, output: Output) -> float:
 
 
 # Those that run inside a donor give pseudotime alone: test_trajectory_methods.py has their floor and ceiling.
+OTHERWISE = ("per-donor", "floor")
 CLASSIFY = [
-    n for n in NAMES if n not in BRACKETS and registry.declared(n).get("protocol") not in ("per-donor", "floor")
+    n for n in NAMES if n not in BRACKETS and registry.declared(n, FOLDERS).get("protocol") not in OTHERWISE
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CLASSIFY)
 def test_beats_chance_with_labels_and_not_without(name, trial, permuted, outputs):
     assert accuracy(trial, outputs[name][0]) > 0.35  # chance is 0.2
-    if not registry.load(name).reads_test_labels:
+    if not registry.load(name, FOLDERS).reads_test_labels:
         blind = run_all(name, permuted)[0]
         assert accuracy(permuted, blind) < 0.35
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if registry.declared(n).get("protocol") == "floor"])
+@pytest.mark.parametrize("name", [n for n in NAMES if registry.declared(n, FOLDERS).get("protocol") == "floor"])
 def test_floors_stay_low(name, trial, outputs):
     """Depth varies a cell here whatever its label, and one number cannot tell five labels apart."""
     (output,) = outputs[name]

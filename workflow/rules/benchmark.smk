@@ -85,6 +85,8 @@ rule run_method:
         latent=f"{RESULTS}/run_method/{{campaign}}/{{method}}/{{chunk}}.latent.parquet",
     log:
         f"{LOGS}/run_method/{{campaign}}/{{method}}/{{chunk}}.log",
+    benchmark:
+        f"{BENCHMARKS}/run_method/{{campaign}}/{{method}}/{{chunk}}.tsv"
     retries: 1
     conda:
         method_environment

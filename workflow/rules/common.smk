@@ -313,6 +313,25 @@ def table_text(name):
     return f"{RESULTS}/tables/{name}.tsv"
 
 
+def ratio_benchmarks():
+    """Times of what is computed once a panel, of panels with a campaign that runs the frozen model."""
+    panels = {
+        campaign.panel
+        for name, campaign in CONFIG.campaigns.items()
+        if "frozen_embedding_mlp" in methods_of(name)
+    }
+    return [
+        f"{BENCHMARKS}/{path}"
+        for panel in sorted(panels)
+        for path in (
+            f"embed_cells/{panel}.tsv",
+            f"accumulate_attention/{panel}.tsv",
+            f"export_operator/{panel}/drift.tsv",
+            f"project_cells/{panel}/drift.tsv",
+        )
+    ]
+
+
 def figure_scopes(figure):
     campaigns = CONFIG.campaigns
     return {

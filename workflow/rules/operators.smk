@@ -48,6 +48,8 @@ rule export_operator:
         operator=f"{RESULTS}/export_operator/{{panel}}/{{operator}}.safetensors",
     log:
         f"{LOGS}/export_operator/{{panel}}/{{operator}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_operator/{{panel}}/{{operator}}.tsv"
     conda:
         "../../envs/core.yaml"
     threads: 1
@@ -71,6 +73,8 @@ rule project_cells:
         features=f"{RESULTS}/project_cells/{{panel}}/{{operator}}.npy",
     log:
         f"{LOGS}/project_cells/{{panel}}/{{operator}}.log",
+    benchmark:
+        f"{BENCHMARKS}/project_cells/{{panel}}/{{operator}}.tsv"
     conda:
         "../../envs/core.yaml"
     threads: 1

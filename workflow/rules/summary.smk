@@ -2,6 +2,8 @@
 
 Needs: all run_method tables of the run.
 Leaves: tables/*.{parquet,tsv}, provenance.json, config.yaml and the report's landing page.
+
+A table of scores takes 140 times its file in memory (24,964 rows of marrow: 24 MB); the rest of a job is its libraries.
 """
 
 
@@ -17,8 +19,8 @@ rule collect_scores:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("collect_scores"),
     message:
@@ -44,14 +46,42 @@ rule collect_costs:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("collect_costs"),
     message:
         "Collecting costs"
     script:
         "../scripts/collect_costs.py"
+
+
+rule measure_ratio:
+    input:
+        costs=table("costs"),
+        benchmarks=ratio_benchmarks(),
+    output:
+        ratio=table("ratio"),
+        tsv=report(
+            table_text("ratio"),
+            caption="../report/table_ratio.rst",
+            category="Tables",
+            labels={"table": "ratio"},
+        ),
+    log:
+        f"{LOGS}/measure_ratio/ratio.log",
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        source=source("measure_ratio"),
+    message:
+        "Comparing running times with the frozen model's"
+    script:
+        "../scripts/measure_ratio.py"
 
 
 rule collect_splits:
@@ -71,8 +101,8 @@ rule collect_splits:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("collect_splits"),
     message:
@@ -106,8 +136,8 @@ rule describe_panels:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("describe_panels"),
         run=CONFIG.run,
@@ -136,8 +166,8 @@ rule score_nulls:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
         source=source("score_nulls"),
         names=list(CONFIG.panels),
@@ -168,8 +198,8 @@ rule audit_leakage:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("audit_leakage"),
         run=CONFIG.run,
@@ -200,8 +230,8 @@ rule compare_methods:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
         source=source("compare_methods"),
         inference=settings("endpoints", "statistics"),
@@ -229,8 +259,8 @@ rule summarise_scores:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
         source=source("summarise_scores"),
         inference=settings("endpoints", "statistics"),
@@ -250,6 +280,7 @@ rule write_provenance:
                 "comparisons",
                 "summary",
                 "costs",
+                "ratio",
                 "splits",
                 "leakage",
                 "panels",
@@ -274,8 +305,8 @@ rule write_provenance:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: attempt * 1500,
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
         source=source("write_provenance"),
         config=CONFIG.model_dump(),
@@ -303,8 +334,8 @@ rule write_landing:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("write_landing"),
         config=CONFIG.model_dump(),

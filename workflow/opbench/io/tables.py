@@ -41,6 +41,11 @@ COSTS = _schema(
     probes=INT, reused=INT, wall_s=REAL, saved_s=REAL, cpu_s=REAL, gpu_s=REAL, peak_mb=REAL, parameters=INT,
     status=TEXT,
 )  # fmt: skip
+#: Once a panel as the paper counts it, the forward pass it left out, a split, and 12 splits without and with the pass.
+RATIO = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, system=TEXT, once_s=REAL, forward_s=REAL, split_s=REAL, campaign_s=REAL,
+    campaign_whole_s=REAL, ratio=REAL, ratio_whole=REAL,
+)  # fmt: skip
 LEAKAGE = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, split=INT, method=TEXT, protocol=TEXT, train_donors=INT,
     test_donors=INT, train_cells=INT, test_cells=INT, shared_donors=INT, shared_cells=INT,

@@ -11,11 +11,10 @@ ONCE = {"p": {"embed_cells": 5163.8, "export_operator": 9.5, "project_cells": 90
 
 
 def cost(method, arm, budget, wall, saved=0.0, status="ok", splits=4):
-    row = dict.fromkeys(COSTS.names, 0) | {
+    return dict.fromkeys(COSTS.names, 0) | {
         "run": "r", "panel": "p", "campaign": "c", "method": method, "arm": arm, "budget": budget, "splits": splits,
         "wall_s": wall, "saved_s": saved, "status": status,
     }  # fmt: skip
-    return row
 
 
 def paper(**changes):

@@ -5,7 +5,7 @@ CORES ?= 2
 CONFIG ?= config/config.yaml
 BIN := .venv/bin
 
-.PHONY: all env run test lint docs nano clean
+.PHONY: all env run test test-slurm lint docs nano clean
 
 all: run
 
@@ -22,6 +22,12 @@ run: env
 
 test: env
 	$(BIN)/python -m pytest
+
+# On a real scheduler: installs Debian's Slurm (as root) and starts a cluster of one node for some minutes.
+test-slurm: env
+	tests/slurm/install.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt snakemake-executor-plugin-slurm
+	OPBENCH_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: env
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """scVI: what its encoders know of a donor, who stops the training, and what is kept of it."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +187,21 @@ def test_what_cannot_be_done_is_said(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match=r"model\.device: 'cuda' asks for a GPU"):
         run("scvi", make_task(device="cuda"))
+
+
+@pytest.mark.parametrize("name", ["scvi", "scvi_scarches"])
+def test_a_fit_keeps_no_cells(name, task, monkeypatch):
+    make, tables = scvi_fit.as_anndata, []
+
+    def made(counts: sp.csr_matrix, donor: np.ndarray):
+        tables.append(weakref.ref(table := make(counts, donor)))
+        return table
+
+    monkeypatch.setattr(scvi_fit, "as_anndata", made)
+    run(name, replace(task, store=Store()))
+    gc.collect()
+    assert len(tables) == 2
+    assert all(table() is None for table in tables)
 
 
 def test_a_fit_says_nothing_and_leaves_nothing(tmp_path, monkeypatch, capfd, recwarn):

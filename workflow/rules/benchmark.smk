@@ -19,8 +19,8 @@ rule draw_splits:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 2 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("draw_splits"),
         campaign=lambda wildcards: campaign_settings(
@@ -59,7 +59,7 @@ rule find_roots:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("find_roots"),
         campaign=lambda wildcards: campaign_settings(
@@ -94,7 +94,7 @@ rule run_method:
     resources:
         mem_mb=method_memory,
         gpu=method_gpu,
-        runtime=240,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         source=method_source,
         campaign=lambda wildcards: campaign_settings(

@@ -25,6 +25,11 @@ def one_sentence(function, *args):
         raise WorkflowError(str(error)) from None
 
 
+def located(name):
+    """The path of an input that must be there; `local` keeps a module's prefix from being put before it."""
+    return local(str(one_sentence(locate, name, True)))
+
+
 for file in workflow.configfiles:
     one_sentence(opbench.config.read_yaml, file)
 CONFIG = one_sentence(opbench.config.parse_config, config)
@@ -33,7 +38,10 @@ one_sentence(check_writable, RESULTS)
 DOWNLOADS = "resources/downloads"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
-LANDING = os.path.abspath(f"{RESULTS}/write_landing/landing.rst")
+# As a module with a prefix, results lie below it; `report:` is the one path that Snakemake does not prefix itself.
+LANDING = os.path.abspath(
+    workflow.modifier.modify_path(f"{RESULTS}/write_landing/landing.rst")
+)
 
 
 def source(rule_name, *plugins):
@@ -78,7 +86,7 @@ def dataset_file(name):
         return f"{RESULTS}/simulate_cohort/{name}.h5ad"
     found = locate(dataset.path)
     if found:
-        return str(found)
+        return local(str(found))
     if dataset.url or dataset.cellxgene:
         return f"{DOWNLOADS}/{Path(dataset.path).name}"
     raise WorkflowError(
@@ -102,7 +110,7 @@ def any_of(names):
 
 
 def label_file(name):
-    return str(one_sentence(locate, CONFIG.datasets[name].labels, True))
+    return located(CONFIG.datasets[name].labels)
 
 
 def symbol_tables(*datasets):
@@ -112,12 +120,12 @@ def symbol_tables(*datasets):
         for name in datasets
         if CONFIG.datasets[name].symbols
     ]
-    return sorted({str(one_sentence(locate, name, True)) for name in names})
+    return [located(name) for name in sorted(set(names))]
 
 
 def ontology_files():
-    folder = one_sentence(locate, CONFIG.ontology, True)
-    return [f"{folder}/stages.tsv", f"{folder}/edges.tsv"]
+    folder = located(CONFIG.ontology)
+    return [local(f"{folder}/{name}.tsv") for name in ("stages", "edges")]
 
 
 def cells_of(*names):
@@ -162,7 +170,8 @@ def holds_checkpoint(folder):
 
 
 def checkpoint_file(name):
-    return f"{CHECKPOINT}/{name}"
+    file = f"{CHECKPOINT}/{name}"
+    return file if CHECKPOINT.startswith((RESULTS, DOWNLOADS)) else local(file)
 
 
 def model_gpu():
@@ -188,7 +197,7 @@ def known_vocabulary(wildcards):
     if CONFIG.model.checkpoint:
         return [checkpoint_file("vocab.json")]
     universe = CONFIG.model.pretrain.universe
-    return [str(one_sentence(locate, universe, True))] if universe else []
+    return [located(universe)] if universe else []
 
 
 def corpus_vocabulary():
@@ -240,12 +249,9 @@ def method_features(wildcards):
         for name in operator_names()
         if name.split("-")[0] in kinds
     ]
-    if "embedding" in kinds:
-        files += [
-            f"{RESULTS}/embed_cells/{panel}/embedding-{pool}.npy"
-            for pool in ("cls", "mean")
-        ]
-    return files
+    pools = ("cls", "mean") if "embedding" in kinds else ()
+    embedded = [f"{RESULTS}/embed_cells/{panel}/embedding-{pool}.npy" for pool in pools]
+    return [*files, *embedded]
 
 
 def method_all_genes(wildcards):
@@ -256,8 +262,9 @@ def method_all_genes(wildcards):
 
 
 def method_memory(wildcards, input, attempt):
-    """What the method declares for a small panel, and room for its inputs."""
-    return attempt * (declared(wildcards.method, "memory_mb", 2000) + 6 * input.size_mb)
+    """What the method declares for a small panel, room for its inputs, and a cluster job's own two Snakemakes."""
+    own = declared(wildcards.method, "memory_mb", 2000) + 350
+    return attempt * (own + 6 * input.size_mb)
 
 
 def method_gpu(wildcards):
@@ -278,7 +285,7 @@ def method_source(wildcards):
     if declared(wildcards.method, "reads_releases", False):
         models = CONFIG.baselines.celltypist.models.values()
         labels = [locate(model.labels) for model in models]
-        digest += "-" + content_digest([path for path in labels if path])
+        digest = f"{digest}-{content_digest([path for path in labels if path])}"
     return digest
 
 

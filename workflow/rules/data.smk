@@ -19,8 +19,8 @@ rule simulate_cohort:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("simulate_cohort"),
         simulation=lambda wildcards: settings(f"datasets.{wildcards.dataset}.simulate"),
@@ -45,7 +45,7 @@ rule fetch_dataset:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=1440,
     params:
         origin=lambda wildcards: downloads()[wildcards.file],
@@ -71,7 +71,7 @@ rule select_cells:
     threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.05 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("select_cells"),
         dataset=lambda wildcards: dataset_settings(wildcards.dataset),
@@ -96,7 +96,7 @@ rule select_genes:
     threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 0.5 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("select_genes"),
         panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
@@ -123,7 +123,7 @@ rule build_panel:
     threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.3 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("build_panel"),
         panel=lambda wildcards: settings(f"panels.{wildcards.panel}"),
@@ -150,7 +150,7 @@ rule build_all_genes:
     threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("build_all_genes"),
         datasets=lambda wildcards: dataset_settings(*panel_datasets(wildcards.panel)),
@@ -177,7 +177,7 @@ rule build_corpus:
     threads: 2
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.5 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("build_corpus"),
         dataset=dataset_settings(CONFIG.model.corpus),

@@ -27,8 +27,8 @@ rule draw_figure:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 20,
     params:
         source=lambda wildcards: source("draw_figure", figure_module(wildcards.figure)),
     message:

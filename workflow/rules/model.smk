@@ -19,7 +19,7 @@ rule fetch_checkpoint:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=240,
     params:
         remote=lambda wildcards: CONFIG.model.files[wildcards.file].model_dump(),
@@ -32,10 +32,7 @@ rule fetch_checkpoint:
 rule build_vocabulary:
     input:
         genes=[f"{RESULTS}/select_genes/{panel}.parquet" for panel in CONFIG.panels],
-        extra=[
-            one_sentence(locate, name, True)
-            for name in CONFIG.model.pretrain.extra_genes
-        ],
+        extra=[located(name) for name in CONFIG.model.pretrain.extra_genes],
         universe=known_vocabulary,
     output:
         vocabulary=f"{RESULTS}/build_vocabulary/vocab.json",
@@ -45,8 +42,8 @@ rule build_vocabulary:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: attempt * 1000,
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("build_vocabulary"),
         max_genes=CONFIG.model.pretrain.max_genes,
@@ -77,9 +74,9 @@ rule pretrain_nano:
     # One thread: the order of summation, and with it every bit of the weights, must not depend on the machine.
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
         gpu=model_gpu(),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 120,
     params:
         source=source("pretrain_nano"),
         recipe=settings("model.pretrain", "model.device"),
@@ -105,7 +102,7 @@ rule describe_model:
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         gpu=model_gpu(),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("describe_model"),
         name=CONFIG.model.name,

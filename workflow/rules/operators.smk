@@ -25,7 +25,7 @@ rule accumulate_attention:
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
         gpu=model_gpu(),
-        runtime=240,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         source=source("accumulate_attention"),
         operators=settings(
@@ -55,7 +55,7 @@ rule export_operator:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (1000 + input.size_mb),
-        runtime=30,
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
         source=source("export_operator"),
         operators=settings("operators.seed", "operators.gaussian_arm"),
@@ -80,7 +80,7 @@ rule project_cells:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 4 * input.size_mb),
-        runtime=60,
+        runtime=lambda wildcards, attempt: attempt * 60,
     params:
         source=source("project_cells"),
     message:
@@ -109,7 +109,7 @@ rule embed_cells:
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         gpu=model_gpu(),
-        runtime=240,
+        runtime=lambda wildcards, attempt: attempt * 240,
     params:
         source=source("embed_cells"),
         operators=settings(

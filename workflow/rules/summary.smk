@@ -74,8 +74,8 @@ rule measure_ratio:
         "../../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("measure_ratio"),
     message:

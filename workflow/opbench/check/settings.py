@@ -15,7 +15,7 @@ from opbench.io.labels import method_labels
 from opbench.methods import registry
 from opbench.methods.interface import Variant
 from opbench.readouts.run_chunk import make_plan, open_method
-from opbench.statistics.family import BRACKETS
+from opbench.statistics.family import WITHOUT_VERDICT
 
 
 def read_settings(paths: Sequence[str | Path], findings: Findings) -> Config | None:
@@ -47,9 +47,9 @@ class Arms:
 
     @property
     def competes(self) -> bool:
-        """Whether its comparisons may carry a verdict: no bracket, no leak, no random arm (decision 18)."""
+        """Whether its comparisons may carry a verdict: no protocol without one, no leak, no random arm (decision 18)."""
         drawn = any(variant.draw >= 0 for variant in self.variants)
-        return not (self.reason or drawn or self.protocol in (*BRACKETS, "leaking"))
+        return not (self.reason or drawn or self.protocol in (*WITHOUT_VERDICT, "leaking"))
 
 
 def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:

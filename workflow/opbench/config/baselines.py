@@ -10,12 +10,15 @@ class ScVI(Section):
 
     width: int = Field(10, ge=2, description="Latent dimension.")
     max_epochs: int = Field(400, ge=1, description="Cap of epochs; reaching it is written as a status.")
+    # scvi-tools waits 45 epochs; on eight marrow splits both keep the same epoch, the 16th to 22nd.
     patience: int = Field(
         20, ge=1, description="Epochs without a lower ELBO on the stopping donors after which training stops."
     )
     scarches_splits: int = Field(
         6, ge=0, description="Splits of a campaign, from its first, on which `scvi_scarches` runs."
     )
+    # scvi-tools' tutorial takes 200. ELBO of the query on marrow split 0 (nats a cell): -213.7 after 10 epochs,
+    # -211.2 after 50, -210.5 after 100, -210.0 after 200.
     query_epochs: int = Field(100, ge=1, description="Epochs of scArches surgery.")
 
 

@@ -88,7 +88,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Task:
-    """One split as a method sees it. `seed` is the split's, shared by all methods.
+    """One split as a method sees it. `seed` is the split's, shared by all methods; `split` its number in the campaign.
 
     start_cells: test donor -> id of its root cell, the same for all methods; empty unless the method declares
     `uses_start_cell`. genes, all_genes: names of the columns of `log1p` and of `all_genes()`. store: what equal
@@ -104,6 +104,7 @@ class Task:
     genes: tuple[str, ...] = ()
     all_genes: tuple[str, ...] = ()
     store: Store = field(default_factory=Store)
+    split: int = 0
 
 
 @dataclass

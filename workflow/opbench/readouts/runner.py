@@ -180,7 +180,9 @@ class Runner:
         test = data.cells(truth.test, with_truth=self.method.reads_test_labels)
         starts = truth.roots if self.method.uses_start_cell else {}
         names = (data.genes, data.all_genes)
-        return Task(train, test, data.classes, view.split.seed, self.plan, starts, *names, self.store)
+        return Task(
+            train, test, data.classes, view.split.seed, self.plan, starts, *names, self.store, view.split.index
+        )  # fmt: skip
 
     def _key(self, variant: Variant, view: View) -> str:
         """Address of a variant's scores on a split: everything they depend on, by content."""

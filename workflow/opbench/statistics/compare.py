@@ -12,8 +12,8 @@ from opbench.io.labels import method_labels
 from opbench.io.tables import COMPARISONS, SCORED, SCORES, read_table, write_table
 from opbench.statistics.draws import by_draw, two_way_interval
 from opbench.statistics.family import (
-    BRACKETS,
     CAMPAIGN,
+    WITHOUT_VERDICT,
     healthy_donors,
     is_null,
     verdict_endpoints,
@@ -107,11 +107,11 @@ def _with_draws(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str], stat
 def _competing(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str]) -> np.ndarray:
     """Whether a pair may carry a verdict.
 
-    Not: leaking methods and brackets; random arms, whose few draws cannot carry one (decision 18); and two
+    Not: leaking methods and protocols that carry none; random arms, whose few draws cannot carry one (decision 18); and two
     different training budgets, which nobody claims to compare.
     """
     flag = scores.groupby("label")["leaking"].any()
-    barred = drawn | set(flag[flag].index) | set(scores.loc[scores["protocol"].isin(BRACKETS), "label"])
+    barred = drawn | set(flag[flag].index) | set(scores.loc[scores["protocol"].isin(WITHOUT_VERDICT), "label"])
     budget = scores.groupby("label")["budget"].first()
     a, b = frame["method_a"].map(budget), frame["method_b"].map(budget)
     same = (a == b) | (a == "") | (b == "")

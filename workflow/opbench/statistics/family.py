@@ -8,6 +8,8 @@ from opbench.config.benchmark import Endpoints, Statistics
 CAMPAIGN = ["run", "panel", "campaign"]
 #: Protocols that bracket an endpoint and are no competitors.
 BRACKETS = ("oracle", "chance")
+#: Protocols without a verdict: brackets, methods fitted on the test cells, models whose training donors are unknown.
+WITHOUT_VERDICT = (*BRACKETS, "transductive", "pretrained")
 
 
 def verdict_endpoints(endpoints: Endpoints) -> set[str]:

@@ -11,7 +11,7 @@ class ScVIScArches(Method):
     label = "scVI-10D scArches"
     citation = "Lotfollahi et al. 2022, Nat Biotechnol 40:121"
     protocol = "transductive"
-    memory_mb = 3000
+    memory_mb = 2000
     gpu = 1
     environment = "scvi"
 
@@ -22,6 +22,6 @@ class ScVIScArches(Method):
     def run(self, task: Task, variant: Variant) -> Output:
         """Latent means of both sides; NotApplicable past the splits that the configuration asks for."""
         first = task.plan.baselines.scvi.scarches_splits
-        if getattr(task, "split", 0) >= first:
+        if task.split >= first:
             raise NotApplicable(f"run on the first {first} splits of a campaign (baselines.scvi.scarches_splits)")
         return scvi_output(task, variant, surgery=True)

@@ -47,7 +47,7 @@ class Arms:
 
     @property
     def competes(self) -> bool:
-        """Whether its comparisons may carry a verdict: no protocol without one, no leak, no random arm (decision 18)."""
+        """Whether its comparisons may carry a verdict: by its protocol, no leak, no random arm (decision 18)."""
         drawn = any(variant.draw >= 0 for variant in self.variants)
         return not (self.reason or drawn or self.protocol in (*WITHOUT_VERDICT, "leaking"))
 

@@ -107,8 +107,8 @@ def _with_draws(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str], stat
 def _competing(frame: pd.DataFrame, scores: pd.DataFrame, drawn: set[str]) -> np.ndarray:
     """Whether a pair may carry a verdict.
 
-    Not: leaking methods and protocols that carry none; random arms, whose few draws cannot carry one (decision 18); and two
-    different training budgets, which nobody claims to compare.
+    Not: leaking methods and protocols that carry none; random arms, whose few draws cannot carry one (decision 18);
+    and two different training budgets, which nobody claims to compare.
     """
     flag = scores.groupby("label")["leaking"].any()
     barred = drawn | set(flag[flag].index) | set(scores.loc[scores["protocol"].isin(WITHOUT_VERDICT), "label"])

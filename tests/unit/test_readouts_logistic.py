@@ -109,3 +109,15 @@ def test_threads_and_company_do_not_change_the_answer(cells):
     together = probe_shared(x, tasks_of(codes), depth, parts_of(), threads=2)[1]
     for name in alone.scores:
         np.testing.assert_allclose(alone.scores[name], together.scores[name], atol=5e-3)
+
+
+def test_splits_of_different_widths_are_fitted_each_in_its_own(cells):
+    x, codes, depth = cells
+    rng, parts = np.random.default_rng(2), []
+    for part, width in zip(parts_of(), (6, 4, 6, 5), strict=True):
+        parts.append(Part(part.train, part.test, rng.normal(size=(GENES, width)).astype(np.float32)))
+    together = probe_shared(x, tasks_of(codes), depth, parts)
+    for part, probed in zip(parts, together, strict=True):
+        alone = probe_shared(x, tasks_of(codes), depth, [part])[0]
+        np.testing.assert_allclose(probed.scores["stage"], alone.scores["stage"], atol=5e-3)
+        np.testing.assert_allclose(probed.depth, alone.depth, atol=1e-6)

@@ -82,14 +82,24 @@ def fit_logistic(
     columns = sum(task.columns for task in tasks)
     size = max(1, min(BLOCK_COLUMNS, BLOCK_LOGITS // max(1, x.shape[0])) // max(1, columns))
     size = min(size, -(-len(folds) // threads))
-    blocks = [folds[start : start + size] for start in range(0, len(folds), size)]
+    blocks = []
+    for width in sorted({len(fold.mean) for fold in folds}):
+        same = [i for i, fold in enumerate(folds) if len(fold.mean) == width]
+        blocks += [same[start : start + size] for start in range(0, len(same), size)]
+
+    def fit(members: list[int]) -> list[list[Linear]]:
+        return _Block(x, transposed, tasks, [folds[i] for i in members]).fit()
+
     with ThreadPoolExecutor(threads) as pool:
-        fitted = pool.map(lambda block: _Block(x, transposed, tasks, block).fit(), blocks)
-        return [fold for block in fitted for fold in block]
+        fitted = pool.map(fit, blocks)
+        found: dict[int, list[Linear]] = {}
+        for members, block in zip(blocks, fitted, strict=True):
+            found |= dict(zip(members, block, strict=True))
+    return [found[i] for i in range(len(folds))]
 
 
 class _Block:
-    """Folds that share their passes over the cells."""
+    """Folds of one width that share their passes over the cells."""
 
     def __init__(self, x, transposed, tasks: Sequence[Labels], folds: Sequence[Fold]) -> None:
         self.x, self.transposed, self.folds = x, transposed, folds

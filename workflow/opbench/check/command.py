@@ -19,7 +19,7 @@ from opbench.check.machine import total_costs
 from opbench.check.model import describe_model
 from opbench.check.power import previous_spread
 from opbench.check.report import Report, write_report
-from opbench.check.settings import campaign_arms, competitors, read_settings
+from opbench.check.settings import Arms, campaign_arms, competitors, read_settings
 from opbench.check.text import render
 from opbench.config import Config
 from opbench.io.errors import InputError
@@ -135,12 +135,22 @@ def _costs(report: Report, config: Config, folder: Path, cores: int) -> None:
     campaigns = {
         name: facts for name, facts in report.campaigns.items() if config.campaigns[name].panel in report.panels
     }
-    work = Work(config, report.datasets, report.panels, report.model, campaigns, _projected(report, config))
+    read = {
+        "embedded": _panels_of(report, config, lambda item: "embedding" in item.operator_kinds),
+        "whole": _panels_of(report, config, lambda item: item.needs_all_genes),
+    }
+    projected = _projected(report, config)
+    work = Work(config, report.datasets, report.panels, report.model, campaigns, projected, **read)
     path = folder / "tables" / "costs.parquet"
     previous = _earlier(previous_costs, path, report.findings)
     report.costs = stage_costs(work) + method_costs(work, report.arms, previous, str(path))
     complete = len(campaigns) == len(config.campaigns) and report.model is not None
     report.totals = total_costs(report.costs, cores, folder, complete, report.findings)
+
+
+def _panels_of(report: Report, config: Config, asks: Callable[[Arms], bool]) -> set[str]:
+    """Panels with a campaign that runs a method which asks for something."""
+    return {config.campaigns[name].panel for name, found in report.arms.items() if any(map(asks, found))}
 
 
 def _projected(report: Report, config: Config) -> dict[str, int]:

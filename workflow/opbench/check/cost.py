@@ -4,7 +4,7 @@ Unit costs were measured on 2 cores in the run of config/marrow.yaml (16,300 cel
 genes) and in short runs of single functions, one thread each. Seconds and megabytes unless a name says otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 from opbench.check.data import Facts
@@ -34,9 +34,11 @@ STEP_LAYER = 5e-3
 PROJECT, EXPORT = 1.5e-10, 2e-8
 #: A comparison of one pair on one endpoint (marrow run: 14 s for about 4,000), a figure, a small table.
 COMPARE, FIGURE, TABLE = 3.5e-3, 1.9, 1.2
+#: Tokens, packing and pooling of one cell that is embedded (marrow panel: 13 s for 4,039 cells).
+EMBED = 3e-3
 #: Memory of an interpreter with the data libraries; with PyTorch as well.
 BASE_MB, TORCH_MB = 260, 510
-TABLES, FIGURE_MB = 10, 1.1
+TABLES, FIGURE_MB = 11, 1.1
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Cost:
 class Work:
     """Everything that costs depend on. Facts of datasets that are not here yet are absent, and so are their costs.
 
-    `projected` maps a panel to the number of operators that its methods read.
+    `projected` maps a panel to the number of operators that its methods read; `embedded` are the panels whose cells are
+    embedded, `whole` those that are also built over every gene.
     """
 
     config: Config
@@ -65,6 +68,8 @@ class Work:
     model: ModelFacts | None
     campaigns: dict[str, CampaignFacts]
     projected: dict[str, int]
+    embedded: set[str] = field(default_factory=set)
+    whole: set[str] = field(default_factory=set)
 
     @property
     def corpus_cells(self) -> int:
@@ -112,6 +117,12 @@ def _data_costs(work: Work) -> list[Cost]:
     counts = {name: panel.cells * panel.detected for name, panel in work.panels.items()}
     memory = BASE_MB + 60e-6 * max(counts.values(), default=0)
     out.append(_row("build_panel", built, memory, 16e-6 * sum(counts.values()), "stored counts, one pass"))
+    whole = [name for name in sorted(work.whole) if name in work.panels]
+    if whole and all(set(work.config.panels[name].datasets) <= set(known) for name in whole):
+        stored = [sum(known[key].stored for key in work.config.panels[name].datasets) for name in whole]
+        seconds_ = [sum(2 * seconds[key] for key in work.config.panels[name].datasets) for name in whole]
+        memory = BASE_MB + 20e-6 * max(stored)
+        out.append(_row("build_all_genes", seconds_, memory, 16e-6 * sum(stored), "stored counts, two passes"))
     if corpus in known:
         held = corpus_counts if work.model is None or work.model.vocabulary is None else _corpus_tokens(work)
         disk = 8e-6 * held
@@ -170,6 +181,12 @@ def _operator_costs(work: Work) -> list[Cost]:
         export += [START + EXPORT * panel.n_genes**2 * (maps + 1)] * work.exported
         project += [START + PROJECT * panel.cells * panel.detected * 2 * panel.n_genes] * projected
         disk += panel.cells * 8e-6 * panel.n_genes * projected
+    embed = []
+    for name in sorted(work.embedded):
+        panel = work.panels[name]
+        tokens = min(settings.max_length, panel.detected + 1)
+        forward = _flops(model, tokens) / FLOPS + FORWARD_ENTRY * maps * tokens**2
+        embed.append(START + panel.cells * (EMBED + forward))
     squares = [4e-6 * panel.n_genes**2 for panel in work.panels.values()]
     widest = max(
         panel.cells * 8e-6 * panel.n_genes + 32e-6 * panel.cells * panel.detected for panel in work.panels.values()
@@ -181,6 +198,7 @@ def _operator_costs(work: Work) -> list[Cost]:
         _row("export_operator", export, BASE_MB + 2 * top * (maps + 1), 2 * sum(squares) * work.exported,
              "panel genes² x heads"),
         _row("project_cells", project, BASE_MB + 2 * top + widest, disk, "counts x panel genes"),
+        _row("embed_cells", embed, TORCH_MB + 130, 0.1 * len(embed), "cells x tokens²"),
     ]  # fmt: skip
 
 

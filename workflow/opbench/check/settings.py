@@ -44,6 +44,7 @@ class Arms:
     operator_kinds: tuple[str, ...]
     variants: list[Variant]
     reason: str = ""
+    needs_all_genes: bool = False
 
     @property
     def competes(self) -> bool:
@@ -64,7 +65,8 @@ def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:
             if gap and gap.status != "not_applicable":
                 findings.warn(f"methods.{method}: gives no scores in '{name}' ({gap.reason}); correct its file.")
             facts = (opened.protocol, opened.operator_kinds)
-            out[name].append(Arms(method, *facts, [] if gap else variants, gap.reason if gap else ""))
+            reason = gap.reason if gap else ""
+            out[name].append(Arms(method, *facts, [] if gap else variants, reason, opened.needs_all_genes))
     return out
 
 

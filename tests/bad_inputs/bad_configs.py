@@ -8,6 +8,7 @@ import yaml
 from case import Case
 
 from opbench.config import load_config, parse_config
+from opbench.methods import registry
 
 GOOD = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "tiny.yaml").read_text())
 
@@ -45,7 +46,25 @@ def text(content: str) -> Callable[[Path], object]:
     return meet
 
 
+def methods_in(source: str | None, names: object = "all") -> Callable[[Path], object]:
+    """Ask for the methods of a folder with one file of this text, or of a folder that is not there."""
+
+    def meet(folder: Path) -> object:
+        if source is not None:
+            (folder / "mine").mkdir()
+            (folder / "mine" / "pca10.py" if source == "" else folder / "mine" / "own.py").write_text(source)
+        chosen = registry.chosen(names, [str(folder / "mine")])
+        return [registry.declared(name, [str(folder / "mine")]) for name in chosen]
+
+    return meet
+
+
 CONFIGS = [
+    Case("a folder of methods that is not there", methods_in(None), ("method_folders", "mine' is no folder", "make it")),
+    Case("a method with a name that is taken", methods_in(""), ("pca10.py", "a method of this name", "rename")),
+    Case("a method that is asked for and not there", methods_in("x = 1", ["ovn"]), ("'ovn'", "'own'", "method_folders")),
+    Case("a method file with a syntax error", methods_in("class Own(:"), ("own.py", "invalid syntax", "method")),
+    Case("a class attribute that is computed", methods_in("class Own:\n    gpu = one()"), ("own.py", "literals")),
     Case("a misspelt key", edited(put("campaigns.lodo.test_donor", 2)), ("campaigns.lodo.test_donor", "'test_donors'")),
     Case("a misspelt section", edited(put("operator", {})), ("operator is no known key", "'operators'")),
     Case("an unknown key", edited(put("adaptor.zzz", 1)), ("adaptor.zzz is no known key", "config/README.md")),

@@ -17,14 +17,21 @@ Folders = Sequence[str]
 def plugin_files(folders: Folders = ()) -> dict[str, Path]:
     """Method name -> file, sorted by name; `folders` are the user's, and may not take a name that is taken."""
     found: dict[str, Path] = {}
-    for folder in [FOLDER, *(locate(folder, True) for folder in folders)]:
-        for path in sorted(Path(str(folder)).glob("*.py")):
+    for folder in [FOLDER, *map(_folder, folders)]:
+        for path in sorted(folder.glob("*.py")):
             if path.stem.startswith("_"):
                 continue
             if path.stem in found:
                 raise InputError(f"{path}: a method of this name is in {found[path.stem]}; rename the file.")
             found[path.stem] = path
     return dict(sorted(found.items()))
+
+
+def _folder(name: str) -> Path:
+    folder = locate(name)
+    if folder is None or not folder.is_dir():
+        raise InputError(f"method_folders: '{name}' is no folder; correct the path, or make it and put methods there.")
+    return folder
 
 
 def chosen(names: str | Sequence[str], folders: Folders = ()) -> list[str]:

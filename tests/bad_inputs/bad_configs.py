@@ -59,12 +59,18 @@ def methods_in(source: str | None, names: object = "all") -> Callable[[Path], ob
     return meet
 
 
+OWN = "class Own(Method):\n    label = 'own'\n    protocol = 'floor'\n"
+
 CONFIGS = [
     Case("a folder of methods that is not there", methods_in(None), ("method_folders", "mine' is no folder", "make it")),
     Case("a method with a name that is taken", methods_in(""), ("pca10.py", "a method of this name", "rename")),
     Case("a method that is asked for and not there", methods_in("x = 1", ["ovn"]), ("'ovn'", "'own'", "method_folders")),
-    Case("a method file with a syntax error", methods_in("class Own(:"), ("own.py", "invalid syntax", "method")),
-    Case("a class attribute that is computed", methods_in("class Own:\n    gpu = one()"), ("own.py", "literals")),
+    Case("a method file with a syntax error", methods_in("class Own(:"), ("own.py", "invalid syntax", "correct")),
+    Case("a class attribute that is computed", methods_in(OWN + "    gpu = one()"), ("own.py", "'gpu'", "computed")),
+    Case("a misspelt class attribute", methods_in(OWN + "    protocl = 'floor'"), ("own.py", "'protocol'?")),
+    Case("a class attribute of the wrong type", methods_in(OWN + "    memory_mb = 'big'"), ("memory_mb", "'big'", "int")),
+    Case("a method without protocol", methods_in("class Own(Method):\n    label = 'own'"), ("'protocol'", "add it")),
+    Case("an unknown protocol", methods_in(OWN.replace("floor", "magic")), ("own.py", "'magic'", "'inductive'")),
     Case("a misspelt key", edited(put("campaigns.lodo.test_donor", 2)), ("campaigns.lodo.test_donor", "'test_donors'")),
     Case("a misspelt section", edited(put("operator", {})), ("operator is no known key", "'operators'")),
     Case("an unknown key", edited(put("adaptor.zzz", 1)), ("adaptor.zzz is no known key", "config/README.md")),

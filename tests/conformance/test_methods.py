@@ -14,12 +14,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 from opbench.io.store import Store
 from opbench.methods import registry
-from opbench.methods.interface import PROTOCOLS, Output, Task
+from opbench.methods.interface import PROTOCOLS, Output, Task, check_output
 from opbench.readouts.probes import class_scores, standardise
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The worked example of docs/add-a-baseline.md, and a user's own folder.
-FOLDERS = [str(ROOT / "docs" / "examples"), *filter(None, [os.environ.get("OPBENCH_METHODS")])]
+#: A user's own folder, or the worked example of docs/add-a-baseline.md, which users copy.
+FOLDERS = [os.environ.get("OPBENCH_METHODS") or str(ROOT / "docs" / "examples")]
 NAMES = list(registry.plugin_files(FOLDERS))
 BRACKETS = {"oracle", "chance"}
 
@@ -31,7 +31,7 @@ def run_all(name: str, trial) -> list[Output]:
         pytest.skip(reason)  # its own unit test covers it
     task = replace(trial.task, store=Store())  # a second run must compute, not look up
     task = replace(task, test=trial.truth) if method.reads_test_labels else task
-    return [method.run(task, variant) for variant in method.variants(task.plan)]
+    return [check_output(method.run(task, variant), task) for variant in method.variants(task.plan)]
 
 
 class Outputs(dict):

@@ -17,6 +17,7 @@ class Broken(Method):
     """It raises."""
 
     label = "broken"
+    protocol = "floor"
     core = True
 
     def run(self, task, variant):

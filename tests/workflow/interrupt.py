@@ -28,7 +28,7 @@ from checkout import Checkout
 
 KINDS = ("job", "snakemake", "half-written")
 #: Wall times and memory differ from run to run; everything else must not.
-EXEMPT = {"costs.parquet"}
+EXEMPT = {"costs.parquet", "ratio.parquet"}
 #: Every rule has a message that names its wildcards, so a message names a job whatever its number in a run.
 STARTED, FINISHED = re.compile(r"^Job (\d+): (.+)$", re.M), re.compile(r"^Finished jobid: (\d+) ", re.M)
 

@@ -196,7 +196,7 @@ def test_a_user_s_method_runs_its_own_jobs_and_the_summaries(run, tmp_path):
     settings = yaml.safe_load(TINY.read_text())
     settings["method_folders"] = ["my_methods"]
     settings["methods"] = [*sorted(set(read(run, "scores")["method"])), "nearest_centroid"]
-    (mine.folder / "mine.yaml").write_text(yaml.safe_dump(settings))
+    (mine.folder / "mine.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     planned = mine.snakemake("--dry-run", config="mine.yaml")
     assert rules_to_run(planned) <= {"run_method", *SUMMARIES}
     assert set(re.findall(r"(?:lodo|grouped): (\w+), chunk", planned.stdout + planned.stderr)) == {"nearest_centroid"}

@@ -23,7 +23,7 @@ def digest(*parts: object) -> str:
         if sp.issparse(part):
             part = digest(part.shape, part.format, part.indptr, part.indices, part.data)
         if isinstance(part, np.ndarray) and part.dtype.kind not in "OU":
-            head, data = f"{part.dtype.str}{part.shape}", np.ascontiguousarray(part).data
+            head, data = f"{part.dtype.str}{part.shape}", part.tobytes()
         elif isinstance(part, np.ndarray):
             head, data = f"text{part.shape}", "\0".join(map(str, part.ravel())).encode()
         else:

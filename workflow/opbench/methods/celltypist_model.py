@@ -24,6 +24,7 @@ import scipy.sparse as sp
 
 from opbench.io.errors import InputError, NotApplicable
 from opbench.io.seeds import derive_seed
+from opbench.io.source_digest import source_digest
 from opbench.io.store import Arrays, digest
 from opbench.methods.interface import Output, Task
 from opbench.methods.type_scores import Speakers, task_scores
@@ -157,7 +158,14 @@ def trained_output(task: Task, train: sp.csr_matrix, test: sp.csr_matrix, genes:
             "capped": np.array(np.max(fitted.n_iter_) >= fitted.max_iter),
         }
 
-    settings = (version("celltypist"), version("scikit-learn"), TOP_GENES, CELLS_PER_LABEL, seed)
+    settings = (
+        source_digest(Path(__file__)),
+        version("celltypist"),
+        version("scikit-learn"),
+        TOP_GENES,
+        CELLS_PER_LABEL,
+        seed,
+    )
     before = task.store.computed
     found = task.store.get(digest("celltypist", settings, train, label, np.array(genes), test), compute)
     new, types = task.store.computed - before, found["types"]

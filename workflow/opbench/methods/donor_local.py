@@ -186,8 +186,8 @@ def run_donors(
 ) -> Output:
     """Run `compute` on each test donor alone, from its start cell, through the task's store (decision 23).
 
-    An entry's key is the donor's expression, its start cell, the method's `name` and `parameters` (its version
-    among them) and the versions of the `libraries`: the splits that test a donor from the same start share it.
+    An entry's key is the donor's expression, its start cell, the method's `name` and `parameters` (the digest of
+    its code among them) and the versions of the `libraries`: splits that test a donor from the same start share it.
     compute: (the donor's log1p rows, position of the start cell) -> pseudotime.
     """
     test, store = task.test, task.store

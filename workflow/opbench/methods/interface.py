@@ -113,8 +113,9 @@ class Output:
 
     representation: ((n_train, d), (n_test, d)), or, where it is linear in `log1p`, projection: (G, d), which the
     readouts of all splits share passes over the cells with; scores: task name -> (n_test, C) decision scores, or
-    (n_test,) for a two-class task; pseudotime, depth: (n_test,), NaN for cells without one. `status` is `ok` or
-    `cap`. problems: test donor -> why it has no pseudotime; notes: test donor -> remark for its rows.
+    (n_test,) for a two-class task, above 0 where the positive side is called; pseudotime, depth: (n_test,), NaN for
+    cells without one. `status` is `ok` or `cap`. problems: test donor -> why it has no pseudotime; notes: test donor ->
+    remark for its rows.
     parameters: trained numbers; fits, reused: fits computed and taken from the store; gpu_s: GPU seconds.
     """
 
@@ -131,6 +132,34 @@ class Output:
     reason: str = ""
     problems: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+
+
+def check_output(output: object, task: Task) -> Output:
+    """Return what a method gave, if it keeps the contract; else ValueError says what does not."""
+    if not isinstance(output, Output):
+        raise ValueError(f"run() returned a {type(output).__name__}, not an Output")
+    n_train, n_test, classes = len(task.train.ids), len(task.test.ids), task.classes
+    shapes = {"stage": (n_test, len(classes.labels)), "branch": (n_test, len(classes.branches))}
+    shapes |= dict.fromkeys(classes.binary, (n_test,))
+    for name, scores in output.scores.items():
+        if name not in shapes:
+            raise ValueError(f"scores['{name}'] is of no task; tasks are {sorted(shapes)}")
+        if np.shape(scores) != shapes[name]:
+            raise ValueError(f"scores['{name}'] has shape {np.shape(scores)}, expected {shapes[name]}")
+        if np.isnan(scores).any():
+            raise ValueError(f"scores['{name}'] has NaN; a class that is never called scores -inf")
+    for name, values in (("pseudotime", output.pseudotime), ("depth", output.depth)):
+        if values is not None and np.shape(values) != (n_test,):
+            raise ValueError(f"{name} has shape {np.shape(values)}, expected {(n_test,)}")
+    if output.representation is not None:
+        for side, values, n in zip(("train", "test"), output.representation, (n_train, n_test), strict=True):
+            if np.ndim(values) != 2 or len(values) != n:
+                raise ValueError(f"representation of {side} cells has shape {np.shape(values)}, expected ({n}, d)")
+            if not np.isfinite(values).all():
+                raise ValueError(f"representation of {side} cells has values that are not finite")
+    if output.projection is not None and output.projection.shape[0] != task.train.log1p.shape[1]:
+        raise ValueError(f"projection has shape {output.projection.shape}, expected ({task.train.log1p.shape[1]}, d)")
+    return output
 
 
 class Method(ABC):

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,36 @@ def declared(name: str, folders: Folders = ()) -> dict[str, Any]:
     path = find(name, folders)
     out: dict[str, Any] = {}
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                for item in node.body:
-                    if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
-                        out[item.targets[0].id] = ast.literal_eval(item.value)
+        classes = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ClassDef)]
     except (SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a method ({error}); class attributes must be literals.") from None
+        raise InputError(f"{path}: is no Python file ({error}); correct it.") from None
+    for item in (item for node in classes if node.bases for item in node.body):
+        target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+        if isinstance(item, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and target.id[0] != "_":
+            key = target.id
+            try:
+                out[key] = ast.literal_eval(item.value)
+            except ValueError:
+                raise InputError(f"{path}: class attribute '{key}' is computed; write its value.") from None
+    _check_attributes(path, out)
     return out
+
+
+def _check_attributes(path: Path, found: dict[str, Any]) -> None:
+    """A misspelt attribute would silently leave its default in force, under another protocol, say."""
+    known = {name: value for name, value in vars(Method).items() if name in Method.__annotations__}
+    for name, value in found.items():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {sorted(known)}; start your own with '_'."
+            raise InputError(f"{path}: class attribute '{name}' is unknown; {hint}")
+        if type(value) is not type(known[name]):
+            raise InputError(f"{path}: class attribute '{name}' is {value!r}; give a {type(known[name]).__name__}.")
+    for name in ("label", "protocol"):
+        if not found.get(name):
+            raise InputError(f"{path}: the method has no class attribute '{name}'; add it.")
+    if found["protocol"] not in PROTOCOLS:
+        raise InputError(f"{path}: protocol '{found['protocol']}' is none of {PROTOCOLS}; correct it.")
 
 
 def load(name: str, folders: Folders = ()) -> Method:
@@ -85,7 +107,12 @@ def load(name: str, folders: Folders = ()) -> Method:
     ]  # fmt: skip
     if len(found) != 1:
         raise InputError(f"{path}: holds {len(found)} methods; a plug-in file defines exactly one subclass of Method.")
-    method = found[0]()
-    if method.protocol not in PROTOCOLS:
-        raise InputError(f"{path}: protocol '{method.protocol}' is none of {PROTOCOLS}.")
+    method, said = found[0](), declared(name, folders)
+    for attribute in Method.__annotations__:
+        value = said.get(attribute, getattr(Method, attribute))
+        if getattr(method, attribute) != value:
+            raise InputError(
+                f"{path}: '{attribute}' is {getattr(method, attribute)!r} by inheritance or in __init__; write it into "
+                "the class, where the workflow reads it."
+            )
     return method

@@ -4,9 +4,10 @@ import logging
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from opbench.io.errors import NotApplicable
 from opbench.io.labels import method_labels
 from opbench.io.store import SECONDS, Arrays, Store, digest
 from opbench.io.tables import COSTS, LATENT, SCORES
-from opbench.methods.interface import Method, Output, Plan, Task, Variant
+from opbench.methods.interface import Method, Output, Plan, Task, Variant, check_output
 from opbench.readouts.panel_data import PanelData
 from opbench.readouts.probes import Probed
 from opbench.readouts.scoring import Score, Scorer, SplitTruth
@@ -122,7 +123,8 @@ class Runner:
         for number, view in enumerate(views, 1):
             start, saved = time.perf_counter(), self.store.saved_s
             try:
-                output = self.method.run(self._task(view), variant)
+                task = self._task(view)
+                output = check_output(self.method.run(task, variant), task)
                 saved = self.store.saved_s - saved
                 cost.saved_s += saved
                 done.append((view, output, time.perf_counter() - start + saved))
@@ -133,7 +135,12 @@ class Runner:
         try:
             probed = self.scorer.probe([output for _, output, _ in done], [view.truth for view, _, _ in done])
         except Exception as error:
-            return outcomes | {view.split.index: self._failed(error, view) for view, _, _ in done}
+            if len(done) == 1:
+                return outcomes | {done[0][0].split.index: self._failed(error, done[0][0])}
+            # One split's output must not take the others' with it.
+            for view, _, _ in done:
+                outcomes |= self._compute(variant, [view], cost)
+            return outcomes
         each = (time.perf_counter() - start) / max(1, len(done))
         for (view, output, seconds), found in zip(done, probed, strict=True):
             try:
@@ -211,10 +218,14 @@ class Runner:
         data, campaign = self.data, self.scorer.campaign
         table = data.obs[["donor", "label", "branch", "depth"]]
         cells = (data.obs.index.to_numpy(), *(table[name].to_numpy() for name in table))
-        classes = (data.classes.labels, data.classes.branches, sorted(data.classes.binary.items()))
+        classes = (
+            data.classes.labels, data.classes.branches, sorted(data.classes.binary.items()),
+            [sorted(stages) for stages in data.classes.stages], sorted(data.classes.branch_of.items()),
+        )  # fmt: skip
         scored = (self.scorer.settings, self.scorer.draws, campaign.pseudotime, campaign.seed)
         matrices = [data.log1p, data.counts, *([] if data.all_log1p is None else [data.all_log1p])]
-        return digest(data.genes, *cells, *matrices, repr(classes), data.classes.ruler, *scored)
+        ruler = (data.classes.ruler, data.compatible)
+        return digest(data.genes, data.all_genes, *cells, *matrices, repr(classes), *ruler, *scored, _versions())
 
     @cached_property
     def _features(self) -> str:
@@ -281,6 +292,16 @@ class Runner:
         frame = pd.concat(self.latents, ignore_index=True).assign(**about, split=0)
         frame["method"] = method_labels(frame)
         return frame[LATENT.names]
+
+
+def _versions() -> list[str]:
+    """Versions of the libraries that scores come from."""
+    names = ("numpy", "scipy", "scikit-learn", "scanpy", "torch", "scvi-tools", "palantir", "celltypist")
+    found = []
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
 
 
 def _step(cells: np.ndarray) -> int:

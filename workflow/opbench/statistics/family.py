@@ -8,8 +8,9 @@ from opbench.config.benchmark import Endpoints, Statistics
 CAMPAIGN = ["run", "panel", "campaign"]
 #: Protocols that bracket an endpoint and are no competitors.
 BRACKETS = ("oracle", "chance")
-#: Protocols without a verdict: brackets, methods fitted on the test cells, models whose training donors are unknown.
-WITHOUT_VERDICT = (*BRACKETS, "transductive", "pretrained")
+#: Protocols without a verdict: brackets; floors, whose certain differences would loosen the correction of all others;
+#: methods fitted on the test cells; models whose training donors are unknown.
+WITHOUT_VERDICT = (*BRACKETS, "floor", "transductive", "pretrained")
 
 
 def verdict_endpoints(endpoints: Endpoints) -> set[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from opbench.config.baselines import ReleasedModel
 from opbench.io.errors import NotApplicable
 from opbench.io.locate import locate
 from opbench.io.provenance import sha256_of
+from opbench.io.source_digest import source_digest
 from opbench.io.store import Arrays, digest
 from opbench.methods.celltypist_model import decision_scores, load_model
 from opbench.methods.interface import Method, Output, Plan, Task, Variant
@@ -59,7 +61,8 @@ class CellTypistReleased(Method):
             known = {"types": model.cell_types.astype(str), "genes": np.array([shared, len(model.features)])}
             return known | {"decision": decision_scores(model, test, genes) if shared else np.zeros((0, 0))}
 
-        settings = (chosen.sha256, version("celltypist"), version("scikit-learn"))
+        code = source_digest(Path(__file__))
+        settings = (code, chosen.sha256, version("celltypist"), version("scikit-learn"))
         found = task.store.get(digest("celltypist-released", settings, np.array(genes), test), compute)
         shared, wanted = found["genes"].tolist()
         if not shared:

@@ -1,12 +1,12 @@
 """Diffusion pseudotime inside each test donor, on the donor's own principal axes."""
 
+from pathlib import Path
+
 import scipy.sparse as sp
 
+from opbench.io.source_digest import source_digest
 from opbench.methods.donor_local import Pseudotime, diffusion_pseudotime, principal_axes, run_donors
 from opbench.methods.interface import Method, Output, Task, Variant
-
-#: Raise when the computation changes: stored results of another version are not used.
-VERSION = 1
 
 
 class Dpt(Method):
@@ -31,5 +31,5 @@ class Dpt(Method):
             axes = principal_axes(cells, settings.components, scaled=True)
             return diffusion_pseudotime(axes, start, settings.neighbours)
 
-        parameters = (VERSION, settings.components, settings.neighbours)
+        parameters = (source_digest(Path(__file__)), settings.components, settings.neighbours)
         return run_donors(task, "dpt", ("scanpy",), parameters, compute)

@@ -4,6 +4,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from opbench.io.seeds import derive_seed
+from opbench.io.source_digest import source_digest
 from opbench.methods.donor_local import (
     Pseudotime,
     climb,
@@ -27,8 +29,6 @@ from opbench.methods.interface import Method, Output, Task, Variant
 if TYPE_CHECKING:
     from anndata import AnnData
 
-#: Raise when the computation changes: stored results of another version are not used.
-VERSION = 1
 #: Neighbours of `run_palantir` and `run_diffusion_maps` by default, diffusion components of its tutorial (1.4).
 NEIGHBOURS, COMPONENTS = 30, 5
 #: Diffusion components when the first attempts fail: the default of `run_diffusion_maps`.
@@ -71,7 +71,13 @@ class Palantir(Method):
             rungs = ladder(len(axes), settings.eigenvectors, settings.waypoints, seed)
             return climb([(name, partial(attempt, axes, start, rung)) for name, rung in rungs], len(axes))
 
-        parameters = (VERSION, settings.components, settings.eigenvectors, settings.waypoints, seed)
+        parameters = (
+            source_digest(Path(__file__)),
+            settings.components,
+            settings.eigenvectors,
+            settings.waypoints,
+            seed,
+        )
         return run_donors(task, "palantir", ("palantir", "scanpy"), parameters, compute)
 
 

@@ -149,3 +149,42 @@ def test_a_failure_is_typed_rows_of_its_split_and_is_tried_again(data, tmp_path)
     assert cost["status"] in ("failed", "not_applicable")
     mended, _, _ = run(data, Counting(), Store(tmp_path), views)
     assert (mended["status"] != "failed").all()
+
+
+class Diverging(Counting):
+    """On one donor its training coordinates, or its scores, are not numbers."""
+
+    def __init__(self, scored):
+        super().__init__()
+        self.scored = scored
+
+    def run(self, task, variant):
+        output = super().run(task, variant)
+        sides = [np.asarray(cells.log1p @ output.projection) for cells in (task.train, task.test)]
+        scores = {"stage": np.zeros((len(task.test.ids), LABELS))} if self.scored else {}
+        if "d1" in task.test.donor:
+            (scores["stage"] if self.scored else sides[0])[0, 0] = np.nan
+        return Output(representation=tuple(sides), scores=scores)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_what_is_no_number_fails_its_split_and_no_other(data, tmp_path, scored):
+    scores, _, _ = run(data, Diverging(scored), Store(tmp_path), views_of(data))
+    failed = scores["status"] == "failed"
+    assert set(scores.loc[failed, "donor"]) == {"d1"}
+    assert scores.loc[scores["donor"] == "d1", "status"].eq("failed").all()
+
+
+def test_a_probe_that_breaks_takes_no_other_split_with_it(data, tmp_path, monkeypatch):
+    views, made = views_of(data), runner(data, Counting(), Store(tmp_path))
+    probe = made.scorer.probe
+
+    def breaks(outputs, splits):
+        if any("d1" in split.donors for split in splits):
+            raise FloatingPointError("planted")
+        return probe(outputs, splits)
+
+    monkeypatch.setattr(made.scorer, "probe", breaks)
+    made.run(FIRST, views, None)
+    scores = made.score_table(ABOUT, splits_of(views))
+    assert set(scores.loc[scores["status"] == "failed", "donor"]) == {"d1"}

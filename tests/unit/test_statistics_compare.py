@@ -74,6 +74,15 @@ def test_family_is_verdict_endpoints_times_competing_pairs():
     assert found["p"].notna().all()
 
 
+@pytest.mark.parametrize("protocol", ["floor", "transductive", "pretrained", "oracle", "chance"])
+def test_who_carries_no_verdict_changes_nobody_s_correction(protocol):
+    table = scores({name: {} for name in "abc"})
+    other = scores({name: {"protocol": protocol} for name in "xyz"}).assign(value=0.0)
+    alone, beside = donor_rows(table), donor_rows(pd.concat([table, other]))
+    beside = beside.merge(alone[PAIR])
+    np.testing.assert_array_equal(beside["q"], alone["q"])
+
+
 def test_families_of_two_campaigns_are_corrected_apart():
     one = scores({"m1": {}, "m2": {}, "m3": {}})
     both = compared(pd.concat([one, scores({"m1": {}, "m2": {}}, campaign="z", seed=1)]))

@@ -9,6 +9,7 @@ from opbench.figures import canvas
 from opbench.figures.style import DOUBLE, MM, REAL, Label, method_colour, method_name, method_order
 from opbench.figures.values import of_scope
 from opbench.io.labels import method_labels
+from opbench.io.tables import SCORED
 
 _MARKERS = "osD^vP*X"
 #: Right edges of the columns of facts, in widths of the axes.
@@ -54,7 +55,7 @@ def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
     colour = method_colour(mine["method"].iloc[0])
     total, status = mine["price_s"].sum(), sorted(set(mine["status"]) - {"ok"})
     for _, row in mine.iterrows():
-        face = colour if row["status"] == "ok" else "white"
+        face = colour if row["status"] in SCORED else "white"
         marker = _MARKERS[campaigns.index(row["campaign"]) % len(_MARKERS)]
         ax.plot([max(row["price_s"], 1e-3)], [y], marker=marker, ms=3.6, color=colour, mfc=face, mew=0.8, zorder=3)
     ax.plot([max(total, 1e-3)] * 2, [y - 0.36, y + 0.36], color="black", lw=1.4, zorder=4)

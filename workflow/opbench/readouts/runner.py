@@ -23,6 +23,8 @@ from opbench.readouts.scoring import Score, Scorer, SplitTruth
 from opbench.splits.views import SplitView
 
 log = logging.getLogger("opbench.run_method")
+#: Statuses of a split, the later the worse.
+SEVERITY = ("not_applicable", "ok", "cap", "oom", "failed")
 #: Wider representations are not drawn as a latent.
 MAX_LATENT_WIDTH = 50
 #: Training cells drawn beside the test cells in the latent view.
@@ -56,7 +58,11 @@ class Gap:
 
 @dataclass
 class Cost:
-    """Account of one variant, summed over splits; saved_s: what the reused results took when they were computed."""
+    """Account of one variant, summed over the splits that gave something.
+
+    saved_s: what the reused results took when they were computed. `status` is the worst of any split; that some are
+    not applicable counts only when all are.
+    """
 
     splits: int = 0
     fits: int = 0
@@ -67,7 +73,11 @@ class Cost:
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     parameters: int = 0
-    status: str = "ok"
+    status: str = "not_applicable"
+
+    def add_status(self, status: str) -> None:
+        """Take a split's status into account."""
+        self.status = max(self.status, status, key=SEVERITY.index)
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -96,7 +106,7 @@ class Runner:
 
     def run(self, variant: Variant, views: Sequence[View], gap: Gap | None) -> None:
         """Run and score a variant on its splits; what the store holds is taken from there."""
-        cost = self.costs.setdefault(variant, Cost(splits=len(views)))
+        cost = self.costs.setdefault(variant, Cost())
         with cost.timed():
             outcomes: dict[int, list[Score] | Gap] = {}
             missing = []
@@ -111,8 +121,11 @@ class Runner:
                 outcomes |= self._compute(variant, missing, cost)
             for view in views:
                 found = outcomes[view.split.index]
-                if isinstance(found, Gap):
-                    cost.status = found.status
+                if not isinstance(found, Gap):
+                    cost.splits += 1
+                    cost.add_status("cap" if any(score.status == "cap" for score in found) else "ok")
+                else:
+                    cost.add_status(found.status)
                     found = self.scorer.unavailable(view.truth, found.status, found.reason)
                 self.records += [self._record(view, variant, score) for score in found]
 

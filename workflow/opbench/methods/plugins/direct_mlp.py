@@ -18,8 +18,8 @@ class DirectMlp(Method):
     gpu = 1
 
     def variants(self, plan: Plan) -> list[Variant]:
-        """One hidden layer or two."""
-        return [Variant(arm=arm, seed=plan.adaptor.seed) for arm in ARMS]
+        """One hidden layer or two; to a plateau on whole training donors, as heads with that budget."""
+        return [Variant(arm=arm, budget="plateau", seed=plan.adaptor.seed) for arm in ARMS]
 
     def run(self, task: Task, variant: Variant) -> Output:
         """Class scores of MLPs on the panel's genes."""

@@ -21,8 +21,9 @@ class FrozenEmbeddingMlp(Method):
     gpu = 1
 
     def variants(self, plan: Plan) -> list[Variant]:
-        """The `<cls>` token and the average over gene tokens."""
-        return [Variant(operator=f"embedding-{pool}", arm=pool, seed=plan.adaptor.seed) for pool in POOLS]
+        """The `<cls>` token and the average over gene tokens; to a plateau on whole training donors, as heads with that budget."""
+        seed = plan.adaptor.seed
+        return [Variant(operator=f"embedding-{pool}", arm=pool, budget="plateau", seed=seed) for pool in POOLS]
 
     def run(self, task: Task, variant: Variant) -> Output:
         """Class scores of the MLPs; the embedding itself is the method `frozen_embedding`."""

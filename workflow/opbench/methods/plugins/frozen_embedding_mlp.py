@@ -21,7 +21,7 @@ class FrozenEmbeddingMlp(Method):
     gpu = 1
 
     def variants(self, plan: Plan) -> list[Variant]:
-        """The `<cls>` token and the average over gene tokens; to a plateau on whole training donors, as heads with that budget."""
+        """`<cls>` and the mean over gene tokens; to a plateau on whole training donors, as heads with that budget."""
         seed = plan.adaptor.seed
         return [Variant(operator=f"embedding-{pool}", arm=pool, budget="plateau", seed=seed) for pool in POOLS]
 

@@ -139,7 +139,8 @@ def _standardised(train: np.ndarray, test: np.ndarray, device: str) -> "tuple[Te
     mean = train.mean(0, dtype=np.float64).astype(np.float32)
     scale = train.std(0, dtype=np.float64).astype(np.float32)
     inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
-    x, x_test = (torch.from_numpy(((side - mean) * inverse).astype(np.float32, copy=False)) for side in (train, test))
+    # Copied, because kernels choose by a tensor's alignment, which numpy does not fix and the last bits depend on.
+    x, x_test = (torch.tensor((side - mean) * inverse, dtype=torch.float32) for side in (train, test))
     return x.to(device), x_test.to(device)
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {"mem_mb", "runtime", "gpu"}
 #: A download goes on where it was stopped: more time is no help against a slow server.
 DOWNLOADS = {"fetch_dataset", "fetch_checkpoint"}
-HELPERS = (ROOT / "workflow/rules/common.smk").read_text()
+HELPERS = "\n\n".join((ROOT / "workflow/rules" / name).read_text() for name in ("common.smk", "methods.smk"))
 
 
 def rules() -> dict[str, str]:
@@ -27,7 +27,7 @@ def requests(block: str) -> dict[str, str]:
 
 
 def grows(expression: str) -> bool:
-    """Whether a later attempt gets more; a name is that of a function in common.smk."""
+    """Whether a later attempt gets more; a name is that of a helper function."""
     helper = re.search(rf"^def {expression}\(.*\battempt\b.*\)", HELPERS, re.M) if expression.isidentifier() else None
     return "attempt *" in expression or bool(helper)
 

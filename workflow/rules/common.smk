@@ -215,17 +215,6 @@ def operator_names():
     ]
 
 
-def methods_of(campaign):
-    names = CONFIG.campaigns[campaign].methods or CONFIG.methods
-    return one_sentence(registry.chosen, names, CONFIG.method_folders)
-
-
-def declared(method, attribute, default):
-    """What a method's class says of itself, read without importing it."""
-    facts = one_sentence(registry.declared, method, CONFIG.method_folders)
-    return facts.get(attribute, default)
-
-
 def descriptive_campaigns():
     """The paper's design is shown and never the basis of a verdict."""
     return [
@@ -238,64 +227,6 @@ def descriptive_campaigns():
 def chunks_of(campaign):
     chosen = CONFIG.campaigns[campaign]
     return range(-(-chosen.splits // chosen.splits_per_job))
-
-
-def method_features(wildcards):
-    """Projections and embeddings that a method reads: only what it declares in `operator_kinds`."""
-    kinds = declared(wildcards.method, "operator_kinds", ())
-    panel = CONFIG.campaigns[wildcards.campaign].panel
-    files = [
-        f"{RESULTS}/project_cells/{panel}/{name}.npy"
-        for name in operator_names()
-        if name.split("-")[0] in kinds
-    ]
-    pools = ("cls", "mean") if "embedding" in kinds else ()
-    embedded = [f"{RESULTS}/embed_cells/{panel}/embedding-{pool}.npy" for pool in pools]
-    return [*files, *embedded]
-
-
-def method_all_genes(wildcards):
-    """The panel's cells over every gene, for methods that ask for them."""
-    panel = CONFIG.campaigns[wildcards.campaign].panel
-    asked = declared(wildcards.method, "needs_all_genes", False)
-    return [f"{RESULTS}/build_all_genes/{panel}.h5ad"] if asked else []
-
-
-def method_memory(wildcards, input, attempt):
-    """What the method declares for a small panel, room for its inputs, and a cluster job's own two Snakemakes."""
-    own = declared(wildcards.method, "memory_mb", 2000) + 350
-    return attempt * (own + 6 * input.size_mb)
-
-
-def method_gpu(wildcards):
-    """A GPU for a method that gains from one, when the configuration says that there are any."""
-    return declared(wildcards.method, "gpu", 0) * model_gpu()
-
-
-def method_environment(wildcards):
-    """The file of the method's own conda environment: one that does not solve must not stop the others."""
-    name = declared(wildcards.method, "environment", "core")
-    return str(PACKAGE.parents[1] / "envs" / f"{name}.yaml")
-
-
-def method_source(wildcards):
-    """Digest of what a method's results come from besides data and settings: code, and released models' labels."""
-    plugin = one_sentence(registry.find, wildcards.method, CONFIG.method_folders)
-    digest = source("run_method", plugin)
-    if declared(wildcards.method, "reads_releases", False):
-        models = CONFIG.baselines.celltypist.models.values()
-        labels = [locate(model.labels) for model in models]
-        digest = f"{digest}-{content_digest([path for path in labels if path])}"
-    return digest
-
-
-def run_method_files(suffix):
-    return [
-        f"{RESULTS}/run_method/{campaign}/{method}/{chunk}.{suffix}.parquet"
-        for campaign in CONFIG.campaigns
-        for method in methods_of(campaign)
-        for chunk in chunks_of(campaign)
-    ]
 
 
 def panel_of(wildcards):
@@ -318,25 +249,6 @@ def table(name):
 
 def table_text(name):
     return f"{RESULTS}/tables/{name}.tsv"
-
-
-def ratio_benchmarks():
-    """Times of what is computed once a panel, of panels with a campaign that runs the frozen model."""
-    panels = {
-        campaign.panel
-        for name, campaign in CONFIG.campaigns.items()
-        if "frozen_embedding_mlp" in methods_of(name)
-    }
-    return [
-        f"{BENCHMARKS}/{path}"
-        for panel in sorted(panels)
-        for path in (
-            f"embed_cells/{panel}.tsv",
-            f"accumulate_attention/{panel}.tsv",
-            f"export_operator/{panel}/drift.tsv",
-            f"project_cells/{panel}/drift.tsv",
-        )
-    ]
 
 
 def figure_scopes(figure):

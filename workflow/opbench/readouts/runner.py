@@ -145,22 +145,26 @@ class Runner:
             except Exception as error:
                 outcomes[view.split.index] = self._failed(error, view)
         start = time.perf_counter()
-        try:
-            probed = self.scorer.probe([output for _, output, _ in done], [view.truth for view, _, _ in done])
-        except Exception as error:
-            if len(done) == 1:
-                return outcomes | {done[0][0].split.index: self._failed(error, done[0][0])}
-            # One split's output must not take the others' with it.
-            for view, _, _ in done:
-                outcomes |= self._compute(variant, [view], cost)
-            return outcomes
+        probed = self._probe(done)
         each = (time.perf_counter() - start) / max(1, len(done))
         for (view, output, seconds), found in zip(done, probed, strict=True):
             try:
-                outcomes[view.split.index] = self._finish(variant, view, output, found, seconds + each, cost)
+                outcomes[view.split.index] = (
+                    found if isinstance(found, Gap)
+                    else self._finish(variant, view, output, found, seconds + each, cost)
+                )  # fmt: skip
             except Exception as error:
                 outcomes[view.split.index] = self._failed(error, view)
         return outcomes
+
+    def _probe(self, done: Sequence[tuple[View, Output, float]]) -> list[Probed | Gap]:
+        """Probes of all outputs, together; one by one when that breaks, so that one split takes no other with it."""
+        try:
+            return [*self.scorer.probe([output for _, output, _ in done], [view.truth for view, _, _ in done])]
+        except Exception as error:
+            if len(done) == 1:
+                return [self._failed(error, done[0][0])]
+            return [found for item in done for found in self._probe([item])]
 
     def _failed(self, error: Exception, view: View) -> Gap:
         # A failed method is typed rows and the campaign goes on; the traceback is in the job's log.

@@ -49,3 +49,11 @@ def test_in_memory_without_a_folder():
     store = Store()
     store.get("k", lambda: {"x": np.ones(1)})
     assert store.get("k", lambda: {"x": np.zeros(1)})["x"].tolist() == [1]
+
+
+def test_a_store_that_cannot_be_written_does_not_lose_the_result(tmp_path, caplog):
+    (tmp_path / "store").write_text("a file where the folder should be")
+    store = Store(tmp_path / "store")
+    made = store.get("abcd", lambda: {"x": np.arange(3)})
+    assert made["x"].tolist() == [0, 1, 2]
+    assert "nothing could be kept" in caplog.text

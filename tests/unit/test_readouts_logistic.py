@@ -121,3 +121,12 @@ def test_splits_of_different_widths_are_fitted_each_in_its_own(cells):
         alone = probe_shared(x, tasks_of(codes), depth, [part])[0]
         np.testing.assert_allclose(probed.scores["stage"], alone.scores["stage"], atol=5e-3)
         np.testing.assert_allclose(probed.depth, alone.depth, atol=1e-6)
+
+
+def test_a_probe_that_still_moves_says_so(cells, monkeypatch):
+    x, codes, _ = cells
+    (found, *_) = probe_shared(x, tasks_of(codes), None, parts_of())
+    assert found.unfinished == frozenset()
+    monkeypatch.setattr("opbench.readouts.logistic.MAX_ITERATIONS", 2)
+    (moving, *_) = probe_shared(x, tasks_of(codes), None, parts_of())
+    assert moving.unfinished == {"stage", "pair"}

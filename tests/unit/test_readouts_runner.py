@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from opbench.config.baselines import DPT, Baselines, ScVI
 from opbench.config.benchmark import Campaign, Endpoints
 from opbench.config.model import Adaptor
 from opbench.io.errors import NotApplicable
@@ -188,3 +189,44 @@ def test_a_probe_that_breaks_takes_no_other_split_with_it(data, tmp_path, monkey
     made.run(FIRST, views, None)
     scores = made.score_table(ABOUT, splits_of(views))
     assert set(scores.loc[scores["status"] == "failed", "donor"]) == {"d1"}
+
+
+def test_a_probe_that_has_not_converged_is_no_ok(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("opbench.readouts.logistic.MAX_ITERATIONS", 2)
+    scores, cost, _ = run(data, Counting(), Store(tmp_path), views_of(data))
+    probed = scores[scores["endpoint"].str.contains("accuracy|macro|auroc") & scores["value"].notna()]
+    assert probed["status"].eq("cap").all()
+    assert probed["reason"].str.startswith("probe not converged").all()
+    assert cost["status"] == "cap"
+
+
+class Tuned(Counting):
+    """Reads one section of the configuration."""
+
+    settings = ("baselines.dpt",)
+
+    def run(self, task, variant):
+        assert task.plan.baselines.dpt.components
+        return super().run(task, variant)
+
+
+def test_a_method_s_results_hang_on_the_settings_it_declares_and_no_others(data, tmp_path):
+    views, method = views_of(data), Tuned()
+
+    def go(**sections):
+        made = runner(data, method, Store(tmp_path))
+        made.plan = replace(PLAN, baselines=Baselines(**sections)).shown_to(method)
+        made.run(FIRST, views, None)
+        return method.runs
+
+    assert go() == 4
+    assert go(scvi=ScVI(max_epochs=7)) == 4
+    assert go(dpt=DPT(components=9)) == 8
+
+
+def test_reading_what_is_not_declared_says_what_to_write():
+    plan = PLAN.shown_to(Counting())
+    with pytest.raises(AttributeError, match=r"write 'baselines\.scvi' into the method's 'settings'"):
+        getattr(plan.baselines.scvi, "width")  # noqa: B009
+    with pytest.raises(AttributeError, match="write 'adaptor'"):
+        getattr(plan.adaptor, "width")  # noqa: B009

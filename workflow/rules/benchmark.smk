@@ -111,19 +111,7 @@ rule run_method:
                 "seed",
             ),
         ),
-        run=settings(
-            "run",
-            "adaptor",
-            "endpoints.binary",
-            "endpoints.min_class_cells",
-            "endpoints.neighbours",
-            "endpoints.nulls",
-            "model.name",
-            "model.device",
-            "baselines",
-            "operators.gaussian_draws",
-            "operators.gaussian_arm",
-        ),
+        run=method_settings,
     message:
         "{wildcards.campaign}: {wildcards.method}, chunk {wildcards.chunk}"
     script:

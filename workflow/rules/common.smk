@@ -12,6 +12,7 @@ from opbench.io.locate import locate
 from opbench.io.source_digest import PACKAGE, content_digest, source_digest
 from opbench.methods import registry
 from opbench.models.checkpoint import WEIGHT_FILES
+from opbench.statistics.failures import failure_lines
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = PACKAGE.parent / "scripts"
@@ -319,3 +320,5 @@ def make_report(python):
         subprocess.run([*command, "--cores", "1"], check=True)
         os.replace(partial, target)
     print(f"Report: {target}   Tables: {RESULTS}/tables   Figures: {RESULTS}/figures")
+    for line in failure_lines(table("scores")):
+        print(line)

@@ -26,6 +26,23 @@ def method_features(wildcards):
     return [*files, *embedded]
 
 
+def method_settings(wildcards):
+    """Settings that a method's rows depend on: those of all methods, and the sections that it declares."""
+    names = [
+        "run",
+        "endpoints.binary",
+        "endpoints.min_class_cells",
+        "endpoints.neighbours",
+        "endpoints.nulls",
+        "model.name",
+        "model.device",
+        *declared(wildcards.method, "settings", ()),
+    ]
+    if "gaussian" in declared(wildcards.method, "operator_kinds", ()):
+        names += ["operators.gaussian_draws", "operators.gaussian_arm"]
+    return settings(*names)
+
+
 def method_all_genes(wildcards):
     """The panel's cells over every gene, for methods that ask for them."""
     panel = CONFIG.campaigns[wildcards.campaign].panel

@@ -1,6 +1,7 @@
 """Content-addressed store: what equal inputs gave is computed once, by whichever job comes first."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from opbench.io.atomic import atomic
+
+log = logging.getLogger("opbench.store")
 
 Arrays = dict[str, np.ndarray]
 #: Name of an entry's own record of what it took to compute.
@@ -73,12 +76,15 @@ class Store:
             return None
 
     def put(self, key: str, arrays: Arrays) -> Arrays:
-        """Keep arrays without objects among them."""
+        """Keep arrays without objects among them; a store that cannot be written costs time later, not the result."""
         if self.folder is None:
             self._memory[key] = arrays
-        else:
+            return arrays
+        try:
             with atomic(self._path(key)) as partial, open(partial, "wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
+        except OSError as error:
+            log.warning("%s: nothing could be kept (%s); equal inputs will be computed again", self.folder, error)
         return arrays
 
     def _path(self, key: str) -> Path:

@@ -5,7 +5,8 @@ A method sees training cells with labels and test cells without; it never sees s
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,6 +35,19 @@ class Variant:
     seed: int = 0
 
 
+class _Undeclared:
+    """Stands for a section of the configuration that a method did not declare: reading it says what to write."""
+
+    def __init__(self, section: str) -> None:
+        self._section = section
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(f"write '{self._section}' into the method's 'settings' to read it")
+
+    def __repr__(self) -> str:
+        return ""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Settings of the run that variants are made from."""
@@ -46,6 +60,19 @@ class Plan:
     model: str
     baselines: Baselines = field(default_factory=Baselines)
     device: str = "cpu"
+
+    def shown_to(self, method: "Method") -> "Plan":
+        """The plan with the sections that the method declares in `settings`; the others are not its business.
+
+        A baseline's own settings then neither re-run the other methods nor change what the store knows of them.
+        """
+        shown = {
+            name: getattr(self.baselines, name) if f"baselines.{name}" in method.settings
+            else _Undeclared(f"baselines.{name}")
+            for name in Baselines.model_fields
+        }  # fmt: skip
+        adaptor: Any = self.adaptor if "adaptor" in method.settings else _Undeclared("adaptor")
+        return replace(self, adaptor=adaptor, baselines=Baselines.model_construct(**shown))
 
 
 @dataclass(frozen=True)
@@ -168,7 +195,8 @@ class Method(ABC):
     core: run where a configuration does not name methods; needs_labels: training labels are shown;
     operator_kinds: `drift`, `head`, `gaussian` or `embedding`; memory_mb: peak of a job on a small panel;
     gpu: 1 where one helps, asked for only when `model.device` is `cuda`; environment: name of its file in `envs/`;
-    reads_releases: the released models' label tables of `baselines` belong to its results.
+    reads_releases: the released models' label tables of `baselines` belong to its results; settings: sections of the
+    configuration that it reads from `plan`, of `adaptor` and `baselines.<name>`.
     """
 
     label: str = ""
@@ -184,6 +212,7 @@ class Method(ABC):
     gpu: int = 0
     environment: str = "core"
     reads_releases: bool = False
+    settings: tuple[str, ...] = ()
 
     def skip(self, plan: Plan) -> str | None:
         """Return why the method cannot run under this plan, or None."""

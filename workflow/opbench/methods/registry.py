@@ -7,12 +7,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from opbench.config.baselines import Baselines
 from opbench.io.errors import InputError
 from opbench.io.locate import locate
 from opbench.methods.interface import PROTOCOLS, Method
 
 FOLDER = Path(__file__).parent / "plugins"
 Folders = Sequence[str]
+#: Sections that a method may declare in `settings`.
+SETTINGS = ("adaptor", *(f"baselines.{name}" for name in Baselines.model_fields))
 
 
 def plugin_files(folders: Folders = ()) -> dict[str, Path]:
@@ -90,6 +93,8 @@ def _check_attributes(path: Path, found: dict[str, Any]) -> None:
     for name in ("label", "protocol"):
         if not found.get(name):
             raise InputError(f"{path}: the method has no class attribute '{name}'; add it.")
+    if unknown := sorted(set(found.get("settings", ())) - set(SETTINGS)):
+        raise InputError(f"{path}: settings {unknown} are none of {list(SETTINGS)}; correct them.")
     if found["protocol"] not in PROTOCOLS:
         raise InputError(f"{path}: protocol '{found['protocol']}' is none of {PROTOCOLS}; correct it.")
 

@@ -1,6 +1,7 @@
 """`opbench methods CONFIG`: the methods that are found, their protocols, and what a configuration makes of them."""
 
 import argparse
+import logging
 from pathlib import Path
 
 from opbench.config import Config, load_config
@@ -18,6 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a method, and one a campaign that it gives nothing in."""
+    # A method that cannot be set up has its reason in one line below; its traceback belongs to a job's log.
+    logging.getLogger("opbench.run_method").setLevel(logging.CRITICAL)
     config = load_config(*options.configuration)
     for line in listing(config):
         print(line)

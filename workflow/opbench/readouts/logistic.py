@@ -61,10 +61,14 @@ class Fold:
 
 @dataclass(frozen=True)
 class Linear:
-    """A fitted probe on the design's own columns: decision scores are x @ weights + bias, -inf for absent classes."""
+    """A fitted probe on the design's own columns: decision scores are x @ weights + bias, -inf for absent classes.
+
+    converged: whether the gradient fell below the tolerance within `MAX_ITERATIONS` passes.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
+    converged: bool = True
 
     def scores(self, x: np.ndarray | sp.csr_matrix) -> np.ndarray:
         """Decision scores (n, columns)."""
@@ -119,13 +123,17 @@ class _Block:
         if left := sum(len(batch.active) for batch in self.tasks):
             log.warning("%d probes still moved after %d passes", left, MAX_ITERATIONS)
         found = [batch.result() for batch in self.tasks]
-        return [[self._fold_in(fold, *task[i]) for task in found] for i, fold in enumerate(self.folds)]
+        left_over = [set(batch.active.tolist()) for batch in self.tasks]
+        return [
+            [self._fold_in(fold, *task[i], i not in moving) for task, moving in zip(found, left_over, strict=True)]
+            for i, fold in enumerate(self.folds)
+        ]
 
-    def _fold_in(self, fold: Fold, weights: np.ndarray, bias: np.ndarray) -> Linear:
+    def _fold_in(self, fold: Fold, weights: np.ndarray, bias: np.ndarray, converged: bool) -> Linear:
         """Weights on standardised features (k, d) as weights on the design's columns (G, k)."""
         scaled = weights / fold.scale
         bias = bias - scaled @ fold.mean
-        return Linear(np.ascontiguousarray(_out(fold, scaled).T), bias)
+        return Linear(np.ascontiguousarray(_out(fold, scaled).T), bias, converged)
 
     def _forward(self, batches: list["_TaskBatch"]) -> list[np.ndarray]:
         """Logits along the directions, (S, k, n_t) for every batch."""

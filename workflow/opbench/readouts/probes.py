@@ -26,10 +26,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Probed:
-    """Decision scores by task, (n_test, C), and predicted depth (n_test,)."""
+    """Decision scores by task, (n_test, C), predicted depth (n_test,), and tasks whose probe had not converged."""
 
     scores: dict[str, np.ndarray]
     depth: np.ndarray | None
+    unfinished: frozenset[str] = frozenset()
 
 
 def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +54,7 @@ def probe_dense(
     predicted = None
     if depth is not None:
         predicted = test @ _ridge(_gram(train), train.T.astype(np.float64) @ (depth - depth.mean())) + depth.mean()
-    return Probed(_scores(tasks, probes, test), predicted)
+    return Probed(_scores(tasks, probes, test), predicted, _unfinished(tasks, probes))
 
 
 def probe_shared(
@@ -88,7 +89,7 @@ def probe_shared(
         predicted = None
         if depth is not None:
             predicted = _shared_depth(log1p[part.train], depth[part.train], fold, gram).scores(test)[:, 0]
-        out.append(Probed(_scores(tasks, probe, test), predicted))
+        out.append(Probed(_scores(tasks, probe, test), predicted, _unfinished(tasks, probe)))
     return out
 
 
@@ -157,6 +158,10 @@ def _scores(
         scores = probe.scores(test)
         out[name] = np.column_stack([-scores, scores]) if task.columns == 1 else scores
     return out
+
+
+def _unfinished(tasks: Mapping[str, Labels], probes: Sequence[Linear]) -> frozenset[str]:
+    return frozenset(name for name, probe in zip(tasks, probes, strict=True) if not probe.converged)
 
 
 def class_scores(train: np.ndarray, codes: np.ndarray, test: np.ndarray, n_classes: int) -> np.ndarray:

@@ -74,7 +74,7 @@ def run_chunk(job: Job, inputs: Inputs, scores: str, costs: str, latent: str) ->
         views.append(View(view, SplitTruth(*rows(data.obs, view), view.test_donors, starts)))
     plan = make_plan(config, job.campaign)
     method, variants, gap = open_method(job.method, plan, config.method_folders)
-    runner = Runner(method, plan, data, scorer, Store(inputs.store), job.source)
+    runner = Runner(method, plan.shown_to(method), data, scorer, Store(inputs.store), job.source)
     for number, variant in enumerate(variants, 1):
         runner.run(variant, views, gap)
         log.info("variant %d of %d on %d splits: %s", number, len(variants), len(views), variant)
@@ -97,6 +97,7 @@ def open_method(name: str, plan: Plan, folders: Sequence[str] = ()) -> tuple[Met
     method: Method = _Missing()
     try:
         method = registry.load(name, folders)
+        plan = plan.shown_to(method)
         reason = method.skip(plan)
         if reason is None:
             return method, method.variants(plan), None

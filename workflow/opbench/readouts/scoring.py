@@ -9,7 +9,7 @@ from opbench.config.benchmark import Campaign, Endpoints
 from opbench.io.seeds import derive_seed
 from opbench.methods.interface import Output
 from opbench.readouts import endpoints as ep
-from opbench.readouts.logistic import Labels
+from opbench.readouts.logistic import MAX_ITERATIONS, Labels
 from opbench.readouts.panel_data import PanelData
 from opbench.readouts.probes import Part, Probed, probe_dense, probe_shared
 from opbench.readouts.pseudotime import DiffusionPseudotime, null_correlations, spearman, within_lineage
@@ -96,6 +96,7 @@ class Scorer:
             rows += self._pseudotime(donor, mine, output, split)
             rows += self._depth(donor, mine, depth, split)
         rows = [_noted(row, output.notes.get(row.donor, "")) for row in rows]
+        rows = [_moving(row, probed.unfinished) for row in rows]
         if output.status != "ok":
             rows = [replace(r, status=output.status, reason=output.reason) if r.status == "ok" else r for r in rows]
         return rows
@@ -124,7 +125,7 @@ class Scorer:
                 scores[name] = scores[name][:, 1]
                 if not both:
                     del scores[name]
-        return Probed(scores, probed.depth)
+        return replace(probed, scores=scores)
 
     def _multiclass(self, donor: str, mine: np.ndarray, scores: dict, split: SplitTruth) -> list[Score]:
         panel, rows = self.panel, []
@@ -221,6 +222,12 @@ class Scorer:
 def _matrix(output: Output) -> np.ndarray | None:
     """An output's projection, or None for the identity, which is given as a sparse matrix."""
     return None if sp.issparse(output.projection) else output.projection
+
+
+def _moving(row: Score, unfinished: frozenset[str]) -> Score:
+    """A row whose probe had not converged says so: its value is that of the last pass."""
+    mine = row.status == "ok" and any(row.endpoint.startswith(f"{task}_") for task in unfinished)
+    return replace(row, status="cap", reason=f"probe not converged in {MAX_ITERATIONS} passes") if mine else row
 
 
 def _noted(row: Score, note: str) -> Score:

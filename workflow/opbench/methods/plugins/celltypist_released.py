@@ -30,6 +30,7 @@ class CellTypistReleased(Method):
     label = "CellTypist, released"
     citation = "Domínguez Conde et al. 2022, Science 376:eabl5197"
     protocol = "pretrained"
+    settings = ("baselines.celltypist",)
     needs_all_genes = True
     memory_mb = 2000
     environment = "celltypist"

@@ -13,6 +13,7 @@ class DirectMlp(Method):
     label = "MLP on raw log1p"
     citation = "control of arXiv:2603.10261"
     protocol = "inductive"
+    settings = ("adaptor",)
     needs_labels = True
     memory_mb = 3000
     gpu = 1

@@ -19,6 +19,7 @@ class Dpt(Method):
     label = "DPT, donor's own PCA"
     citation = "Haghverdi et al. 2016, Nat Methods 13:845"
     protocol = "per-donor"
+    settings = ("baselines.dpt",)
     core = True
     uses_start_cell = True
     memory_mb = 1500

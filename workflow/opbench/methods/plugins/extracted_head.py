@@ -10,6 +10,7 @@ class ExtractedHead(Method):
     label = "extracted head"
     citation = "arXiv:2603.10261"
     protocol = "inductive"
+    settings = ("adaptor",)
     core = True
     needs_labels = True
     operator_kinds = ("drift",)

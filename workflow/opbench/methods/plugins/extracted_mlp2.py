@@ -13,6 +13,7 @@ class ExtractedMlp2(ExtractedHead):
     label = "extracted head + MLP2"
     citation = "arXiv:2603.10261, S21"
     protocol = "inductive"
+    settings = ("adaptor",)
     core = False
     needs_labels = True
     operator_kinds = ("drift",)

@@ -15,6 +15,7 @@ class FrozenEmbeddingMlp(Method):
     label = "frozen embedding + MLP"
     citation = "baseline of arXiv:2603.10261"
     protocol = "zero-shot"
+    settings = ("adaptor",)
     needs_labels = True
     operator_kinds = ("embedding",)
     memory_mb = 2000

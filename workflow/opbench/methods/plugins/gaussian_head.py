@@ -11,6 +11,7 @@ class GaussianHead(ExtractedHead):
     label = "Gaussian-operator head"
     citation = "spec K2, decision 17"
     protocol = "inductive"
+    settings = ("adaptor",)
     core = True
     needs_labels = True
     operator_kinds = ("gaussian",)

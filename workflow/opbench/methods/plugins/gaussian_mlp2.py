@@ -12,6 +12,7 @@ class GaussianMlp2(GaussianHead):
     label = "Gaussian-operator head + MLP2"
     citation = "spec K2, decision 17"
     protocol = "inductive"
+    settings = ("adaptor",)
     core = False
     needs_labels = True
     operator_kinds = ("gaussian",)

@@ -15,6 +15,7 @@ class LeakingHead(ExtractedHead):
     label = "extracted head, paper's arrangement (leaking)"
     citation = "arXiv:2603.10261"
     protocol = "leaking"
+    settings = ("adaptor",)
     core = True
     needs_labels = True
     reads_test_labels = True

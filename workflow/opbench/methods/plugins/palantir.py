@@ -57,6 +57,7 @@ class Palantir(Method):
     label = "Palantir"
     citation = "Setty et al. 2019, Nat Biotechnol 37:451"
     protocol = "per-donor"
+    settings = ("baselines.palantir",)
     uses_start_cell = True
     memory_mb = 1500
     environment = "palantir"

@@ -14,6 +14,7 @@ class RandomProjection(Method):
     label = "random projection-10"
     citation = "spec K14"
     protocol = "inductive"
+    settings = ("adaptor",)
     core = True
     memory_mb = 2000
 

@@ -13,6 +13,7 @@ class ScVI10(Method):
     label = "scVI-10D"
     citation = "Lopez et al. 2018, Nat Methods 15:1053"
     protocol = "inductive"
+    settings = ("adaptor", "baselines.scvi")
     memory_mb = 2000
     gpu = 1
     environment = "scvi"

@@ -11,6 +11,7 @@ class ScVIScArches(Method):
     label = "scVI-10D scArches"
     citation = "Lotfollahi et al. 2022, Nat Biotechnol 40:121"
     protocol = "transductive"
+    settings = ("adaptor", "baselines.scvi")
     memory_mb = 2000
     gpu = 1
     environment = "scvi"

@@ -6,11 +6,14 @@ import pytest
 from figure_tables import scope_of, world, write_world
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from opbench.config.benchmark import Endpoints, Statistics
 from opbench.figures import style
 from opbench.figures.draw import FIGURES, draw, draw_figure
 from opbench.figures.values import donor_values
 from opbench.io import tables as contracts
 from opbench.io.errors import InputError
+from opbench.io.labels import method_labels
+from opbench.statistics.summarise import summarise_scores
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,8 @@ def tables() -> dict[str, pd.DataFrame]:
 
 def test_donor_values_are_donor_means_of_valid_rows(tables):
     scores = tables["scores"][tables["scores"]["campaign"] == "grouped"]
-    values = donor_values(scores, set(tables["summary"]["method"])).set_index(["method", "endpoint", "donor"])
+    labelled = scores.assign(method=method_labels(tables["scores"])[scores.index])
+    values = donor_values(labelled).set_index(["method", "endpoint", "donor"])
     key = ("gaussian_head [plateau]", "branch_macro_f1", "BM2")
     rows = scores[(scores["method"] == "gaussian_head") & (scores["budget"] == "plateau") & (scores["donor"] == "BM2")]
     rows = rows[rows["endpoint"] == "branch_macro_f1"]
@@ -42,11 +46,24 @@ def test_one_bad_split_does_not_lose_a_donor_and_capped_values_count(tables):
     scores.loc[bm1[0], ["status", "value"]] = ["failed", np.nan]
     scores.loc[bm1[1], "status"] = "cap"
     scores.loc[scores["donor"] == "BM2", "status"] = "not_applicable"
-    values = donor_values(scores, {"pca10"}).set_index("donor")
+    values = donor_values(scores).set_index("donor")
     assert values.at["BM1", "value"] == pytest.approx(scores.loc[bm1[1:], "value"].mean())
     assert values.at["BM1", "status"] == "ok"
     assert np.isnan(values.at["BM2", "value"])
     assert values.at["BM2", "status"] == "not_applicable"
+
+
+@pytest.mark.parametrize("name", ["paired_donors", "method_endpoint_heatmap", "pseudotime_null"])
+def test_a_method_of_several_arms_has_a_row_for_each(tables, name):
+    """Arms with a budget, and arms without, in one campaign alone: labels are those of the whole run."""
+    scores = tables["scores"]
+    mine = scores["method"] == "pca10"
+    arms = [scores[mine].assign(arm=arm, budget=budget, method=method)
+            for method, budget in (("mlp", "plateau"), ("frozen_embedding", "")) for arm in ("one", "two")]  # fmt: skip
+    scores = pd.concat([scores, *arms], ignore_index=True)
+    summary = summarise_scores(scores, Endpoints(), Statistics(bootstraps=100))
+    _, source = draw(name, tables | {"scores": scores, "summary": summary}, "lodo")
+    assert {"mlp (one)", "mlp (two)", "frozen_embedding (one)", "frozen_embedding (two)"} <= set(source["method"])
 
 
 def test_failed_method_stays_in_every_score_figure(tables):

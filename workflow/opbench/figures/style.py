@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from zlib import crc32
 
 MM = 1 / 25.4
 #: Column widths of a two-column journal page, in inches (89 and 183 mm).
@@ -59,6 +60,8 @@ METHODS = {
     "oracle": ("Oracle", GREY),
     "chance": ("Chance", GREY),
 }
+#: For methods of the user's own.
+_OWN = ("#000000", "#5D3A9B", "#994F00", "#0C7BDC", "#006C5B")
 REAL, CONTROL, REFERENCES = "extracted_head", "gaussian_head", ("oracle", "chance")
 _KNOWN = list(METHODS)
 _OTHER = _KNOWN.index("leaking_head") - 0.5
@@ -127,8 +130,9 @@ def method_name(text: str, leaking: bool = False) -> str:
 
 
 def method_colour(text: str) -> str:
-    """The colour of a method label; methods that are not built in are black."""
-    return METHODS.get(Label.parse(text).name, ("", OKABE_ITO["black"]))[1]
+    """The colour of a method label; one that is not built in gets one of a few dark colours by its name."""
+    name = Label.parse(text).name
+    return METHODS[name][1] if name in METHODS else _OWN[crc32(name.encode()) % len(_OWN)]
 
 
 def is_null(endpoint: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from opbench.io.errors import InputError
+from opbench.io.labels import method_labels
 from opbench.io.tables import SCORED
 
 KEYS = ["method", "endpoint", "donor"]
@@ -25,19 +26,17 @@ def campaign_tables(tables: Mapping[str, pd.DataFrame], scope: str, figure: str)
     """SUMMARY over all tested donors of campaign `scope`, by (endpoint, method), and its values by donor."""
     summary = of_scope(tables["summary"], "campaign", scope, figure)
     summary = summary[summary["subset"] == "all"].set_index(["endpoint", "method"])
-    scores = of_scope(tables["scores"], "campaign", scope, figure)
-    return summary, donor_values(scores, set(summary.index.get_level_values("method")))
+    # Labels are of the whole run, as SUMMARY's are: what has one arm here may have several in another campaign.
+    scores = tables["scores"].assign(method=method_labels(tables["scores"]))
+    return summary, donor_values(of_scope(scores, "campaign", scope, figure))
 
 
-def donor_values(scores: pd.DataFrame, labels: set[str]) -> pd.DataFrame:
-    """One row per method label, endpoint and donor of one campaign.
+def donor_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per method label, endpoint and donor of one campaign; `method` holds SUMMARY's labels.
 
-    `labels` are SUMMARY's: `method`, or `method [budget]` where the run has several budgets. `value` is the mean
-    over draws and seeds within a split, then over the splits in which the donor is tested, of the rows whose status
-    counts; where there is none it is NaN and `status` is the first other one.
+    `value` is the mean over draws and seeds within a split, then over the splits in which the donor is tested, of the
+    rows whose status counts; where there is none it is NaN and `status` is the first other one.
     """
-    full = scores["method"] + " [" + scores["budget"] + "]"
-    rows = scores.assign(method=scores["method"].where(scores["method"].isin(labels), full))
     ok = rows["status"].isin(SCORED) & rows["value"].notna()
     in_split = rows[ok].groupby([*KEYS, "split"])["value"].mean()
     facts = rows.groupby(KEYS)[["protocol", "condition", "leaking"]].first()

@@ -11,7 +11,10 @@ from opbench.config.model import Adaptor
 from opbench.methods.interface import Cells, Classes, Plan, Task
 
 LABELS, BRANCHES, GENES, OTHER_GENES, WIDTH = 5, 3, 60, 40, 120
-FEATURES = ("drift", "gaussian-0", "gaussian-1", "embedding-cls", "embedding-mean")
+CONTROLS = {"shuffle": 1, "uniform": 1, "label_lookup": 1}
+FEATURES = (
+    "drift", "gaussian-0", "gaussian-1", "embedding-cls", "embedding-mean", "shuffle-0", "uniform", "label_lookup-0",
+)  # fmt: skip
 RULER = np.abs(np.subtract.outer(np.arange(LABELS), np.arange(LABELS))).astype(float)
 
 
@@ -25,7 +28,9 @@ class Trial(NamedTuple):
 def make_plan() -> Plan:
     adaptor = Adaptor(width=4, epochs=30, max_epochs=40, patience=5, batch=64, cells_per_stage=40)
     baselines = Baselines(scvi=ScVI(max_epochs=30, query_epochs=10))
-    return Plan(adaptor, ("fixed", "plateau"), 2, "halves", frozen=False, model="none", baselines=baselines)
+    return Plan(
+        adaptor, ("fixed", "plateau"), 2, "halves", frozen=False, model="none", baselines=baselines, controls=CONTROLS
+    )  # fmt: skip
 
 
 def make_trial(permute: bool = False) -> Trial:
@@ -70,7 +75,8 @@ def make_trial(permute: bool = False) -> Trial:
     genes = tuple(f"g{i}" for i in range(GENES + OTHER_GENES))
     starts = {d: f"c{min((i for i in test if donor[i] == d), key=lambda i: label[i])}" for d in np.unique(donor[test])}
     task = Task(
-        cells(train, True), cells(test, False), classes, 7, make_plan(), starts, genes[:GENES], genes
+        cells(train, True), cells(test, False), classes, 7, make_plan(), starts, genes[:GENES], genes,
+        projection=matrices.get,
     )  # fmt: skip
     return Trial(task, cells(test, True))
 

@@ -3,9 +3,14 @@
 from functools import lru_cache
 from pathlib import Path
 
+import claims_tables
 import numpy as np
 import pandas as pd
+from evidence_tables import battery
 
+from opbench.claims.evaluate import Run, evaluate_claims
+from opbench.claims.read import read_claims
+from opbench.claims.views import Tables
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.io import tables as contracts
 from opbench.io.seeds import keyed_rng
@@ -182,6 +187,12 @@ def make_costs() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=contracts.COSTS.names)
 
 
+def make_claims() -> pd.DataFrame:
+    """The shipped claims on the made-up run of `claims_tables`."""
+    claims = read_claims(Path(__file__).resolve().parents[2] / "config" / "claims.yaml")
+    return evaluate_claims(claims, Run(claims_tables.config(), Tables(claims_tables.world()), claims_tables.MODEL, {}))
+
+
 @lru_cache(maxsize=4)
 def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
     """Tables of a run with a leave-one-donor-out and a grouped campaign, or of one donor."""
@@ -193,11 +204,13 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         columns=contracts.NULLS.names,
     )
     return {
-        "scores": scores, "summary": summarise_scores(scores, SETTINGS, inference, ("grouped",)),
+        "scores": pd.concat([scores, battery()["scores"]], ignore_index=True),
+        "summary": summarise_scores(scores, SETTINGS, inference, ("grouped",)),
         "comparisons": compare_methods(scores, SETTINGS, inference, ("grouped",)), "costs": make_costs(),
         "latent": make_latent(),
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
-        "nulls": nulls, "roles": make_roles(),
+        "nulls": nulls, "roles": make_roles(), "claims": make_claims(),
+        "evidence": battery()["evidence"],
     }  # fmt: skip
 
 
@@ -208,4 +221,10 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 
 
 def scope_of(name: str) -> str:
-    return {"cells_per_donor": "marrow", "cost_per_method": "demo"}.get(name, "lodo")
+    return {
+        "cells_per_donor": "marrow",
+        "cost_per_method": "demo",
+        "claims_board": "demo",
+        "evidence_arms": "evidence",
+        "evidence_nulls": "evidence",
+    }.get(name, "lodo")

@@ -5,12 +5,13 @@ from check_cohort import edited
 from scipy import stats
 
 from opbench.check.findings import Findings
-from opbench.check.power import detectable, donor_spread, needed_at_floor, pairs, power, smallest_p
+from opbench.check.power import donor_spread, needed_at_floor, pairs, smallest_p
 from opbench.check.settings import campaign_arms, competitors
 from opbench.config import parse_config
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.io.tables import SCORES
 from opbench.statistics.compare import compare_methods
+from opbench.statistics.power import detectable, power
 from opbench.statistics.tests import bh, signed_rank_exact
 
 

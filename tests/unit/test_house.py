@@ -17,6 +17,8 @@ MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)
     "io": {"io"},
     "config": GROUND,
     "statistics": GROUND | {"statistics"},
+    "calibration": GROUND | set(ORDER) | {"statistics", "calibration"},
+    "claims": GROUND | {"statistics", "claims"},
     "figures": GROUND | {"figures"},
     "standins": GROUND | {"panels", "models", "standins"},
     "check": GROUND | set(ORDER) | {"statistics", "check"},
@@ -78,7 +80,9 @@ def test_generated_files_are_current():
     assert document.SCHEMA.read_text() == document.schema(), "run `make docs`"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(p for p in (ROOT / "config").glob("*.yaml") if p.name != "claims.yaml"), ids=lambda p: p.stem
+)
 def test_shipped_configurations_are_valid(path):
     assert load_config(path).run
 

@@ -224,6 +224,35 @@ def test_a_method_s_results_hang_on_the_settings_it_declares_and_no_others(data,
     assert go(dpt=DPT(components=9)) == 8
 
 
+def test_more_draws_seeds_and_controls_compute_no_variant_again(data, tmp_path):
+    views, method = views_of(data), Counting()
+    for changes in ({}, {"seeds": 4}, {"controls": {"shuffle": 9}}, {"gaussian_draws": 7, "budgets": ("plateau",)}):
+        made = runner(data, method, Store(tmp_path))
+        made.plan = replace(PLAN, **changes)
+        made.run(FIRST, views, None)
+        assert method.runs == 4
+
+
+class Narrow(Counting):
+    """A representation that the latent view draws."""
+
+    def run(self, task, variant):
+        rng = np.random.default_rng(variant.seed)
+        return Output(representation=tuple(rng.normal(size=(len(c.ids), 3)) for c in (task.train, task.test)))
+
+
+def test_of_several_seeds_the_first_is_drawn(data):
+    views, method = views_of(data), Narrow()
+    alone = runner(data, method, Store())
+    alone.run(Variant(arm="real"), views[:1], None)
+    both = runner(data, method, Store())
+    for seed in (0, 1):
+        both.run(Variant(arm="real", seed=seed), views[:1], None)
+    assert len(alone.latent_table(ABOUT))
+    pd.testing.assert_frame_equal(alone.latent_table(ABOUT), both.latent_table(ABOUT))
+    assert set(both.score_table(ABOUT, splits_of(views))["seed"]) == {0, 1}
+
+
 def test_reading_what_is_not_declared_says_what_to_write():
     plan = PLAN.shown_to(Counting())
     with pytest.raises(AttributeError, match=r"write 'baselines\.scvi' into the method's 'settings'"):

@@ -214,9 +214,15 @@ def test_wrappers_write_the_same_bits_twice_with_tsv_copies(tmp_path):
     write_table(scores({"m1": {}, "m2": {}}), tmp_path / "scores.parquet", SCORES)
     for turn in ("a", "b"):
         write_comparisons(
-            tmp_path / "scores.parquet", ENDPOINTS, STATISTICS, (), tmp_path / turn / "comparisons.parquet"
+            tmp_path / "scores.parquet", ENDPOINTS, STATISTICS, (), (), tmp_path / turn / "comparisons.parquet"
         )
         write_summary(tmp_path / "scores.parquet", ENDPOINTS, STATISTICS, (), tmp_path / turn / "summary.parquet")
     for name in ("comparisons.parquet", "comparisons.tsv", "summary.parquet", "summary.tsv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert len(read_table(tmp_path / "a" / "comparisons.parquet", COMPARISONS)) == 2
+
+
+def test_a_battery_of_controls_is_left_out():
+    table = scores({"m1": {}, "m2": {}})
+    assert len(compare_methods(table, ENDPOINTS, STATISTICS))
+    assert compare_methods(table, ENDPOINTS, STATISTICS, (), {table["campaign"].iloc[0]}).empty

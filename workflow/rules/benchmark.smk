@@ -107,6 +107,8 @@ rule run_method:
                 "splits_per_job",
                 "budgets",
                 "gaussian_draws",
+                "seeds",
+                "max_epochs",
                 "pseudotime",
                 "seed",
             ),

@@ -12,6 +12,7 @@ from opbench.io.locate import locate
 from opbench.io.source_digest import PACKAGE, content_digest, source_digest
 from opbench.methods import registry
 from opbench.models.checkpoint import WEIGHT_FILES
+from opbench.operators.names import needs
 from opbench.statistics.failures import failure_lines
 from snakemake.exceptions import WorkflowError
 
@@ -207,13 +208,36 @@ def corpus_vocabulary():
     return f"{RESULTS}/build_vocabulary/vocab.json"
 
 
-def operator_names():
+def operator_names(panel):
+    """Operators of a panel, with as many Gaussian draws as its campaigns use; controls are made where asked for."""
+    every = CONFIG.operators.gaussian_draws
+    used = [
+        every if campaign.gaussian_draws is None else campaign.gaussian_draws
+        for campaign in CONFIG.campaigns.values()
+        if campaign.panel == panel
+    ]
     heads = [f"head-{head}" for head in CONFIG.operators.single_heads]
     return [
         "drift",
         *heads,
-        *(f"gaussian-{draw}" for draw in range(CONFIG.operators.gaussian_draws)),
+        *(f"gaussian-{draw}" for draw in range(max(used, default=every))),
     ]
+
+
+def operator_needs(wildcards):
+    """What an operator is made of besides its panel's attention, by the name of the rule's input."""
+    arm, _, draw = wildcards.operator.partition("-")
+    need, panel = needs(arm), wildcards.panel
+    if need == "checkpoint":
+        return {
+            "weights": weights_file(),
+            "args": checkpoint_file("args.json"),
+            "vocabulary": checkpoint_file("vocab.json"),
+        }
+    if need == "random_attention":
+        folder = f"{RESULTS}/accumulate_random_attention/{panel}"
+        return {need: f"{folder}/{draw}.safetensors"}
+    return {need: f"{RESULTS}/build_panel/{panel}.h5ad"} if need else {}
 
 
 def descriptive_campaigns():
@@ -253,13 +277,16 @@ def table_text(name):
 
 
 def figure_scopes(figure):
-    campaigns = CONFIG.campaigns
+    # A battery of controls has figures of its own: a row for each of its arms would fill pages of the others.
+    batteries = [name for name in CONFIG.campaigns if is_battery(name)]
+    campaigns = {n: c for n, c in CONFIG.campaigns.items() if n not in batteries}
     return {
         "panel": list(CONFIG.panels),
         "campaign": list(campaigns),
         "pseudotime": [
             name for name, campaign in campaigns.items() if campaign.pseudotime
         ],
+        "battery": batteries,
         "run": [CONFIG.run],
     }[FIGURES[figure][2]]
 

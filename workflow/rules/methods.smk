@@ -6,6 +6,12 @@ def methods_of(campaign):
     return one_sentence(registry.chosen, names, CONFIG.method_folders)
 
 
+def is_battery(campaign):
+    """Whether a campaign holds the real operator against control arms."""
+    named = CONFIG.campaigns[campaign].methods
+    return isinstance(named, list) and "control_head" in named
+
+
 def declared(method, attribute, default):
     """What a method's class says of itself, read without importing it."""
     facts = one_sentence(registry.declared, method, CONFIG.method_folders)
@@ -13,17 +19,35 @@ def declared(method, attribute, default):
 
 
 def method_features(wildcards):
-    """Projections and embeddings that a method reads: only what it declares in `operator_kinds`."""
+    """Projections, operators and embeddings that a method reads: only what it declares in `operator_kinds`.
+
+    The many control operators are applied where they are read: their projections would fill the disk.
+    """
     kinds = declared(wildcards.method, "operator_kinds", ())
     panel = CONFIG.campaigns[wildcards.campaign].panel
+    controls = CONFIG.operators.control_names()
+    applied = set(controls)
+    if declared(wildcards.method, "needs_operators", False):
+        applied.update(operator_names(panel))
     files = [
-        f"{RESULTS}/project_cells/{panel}/{name}.npy"
-        for name in operator_names()
-        if name.split("-")[0] in kinds
+        (
+            f"{RESULTS}/export_operator/{panel}/{name}.safetensors"
+            if name in applied
+            else f"{RESULTS}/project_cells/{panel}/{name}.npy"
+        )
+        for name in (*operator_names(panel), *controls)
+        if name.split("-")[0] in kinds and name not in unused_draws(wildcards.campaign)
     ]
     pools = ("cls", "mean") if "embedding" in kinds else ()
     embedded = [f"{RESULTS}/embed_cells/{panel}/embedding-{pool}.npy" for pool in pools]
     return [*files, *embedded]
+
+
+def unused_draws(campaign):
+    """Gaussian draws that are exported for other campaigns."""
+    draws = CONFIG.campaigns[campaign].gaussian_draws
+    every = CONFIG.operators.gaussian_draws
+    return {f"gaussian-{draw}" for draw in range(every if draws is None else draws, every)}
 
 
 def method_settings(wildcards):
@@ -51,9 +75,15 @@ def method_all_genes(wildcards):
 
 
 def method_memory(wildcards, input, attempt):
-    """What the method declares for a small panel, room for its inputs, and a cluster job's own two Snakemakes."""
+    """What the method declares for a small panel, room for its inputs, and a cluster job's own two Snakemakes.
+
+    Of operators that are applied in the job one is held at a time.
+    """
     own = declared(wildcards.method, "memory_mb", 2000) + 350
-    return attempt * (own + 6 * input.size_mb)
+    sizes = list(zip(input, input.size_files_mb))
+    operators = [size for file, size in sizes if file.endswith(".safetensors")]
+    rest = sum(size for file, size in sizes if not file.endswith(".safetensors"))
+    return attempt * (own + 6 * (rest + max(operators, default=0)))
 
 
 def method_gpu(wildcards):

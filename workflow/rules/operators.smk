@@ -3,6 +3,7 @@
 Needs: the checkpoint, the corpus, a panel's genes and cells.
 Leaves: accumulate_attention/{panel}.safetensors, export_operator/{panel}/{operator}.safetensors,
 project_cells/{panel}/{operator}.npy, embed_cells/{panel}/embedding-{cls,mean}.npy.
+A random model's attention is as large as the real one's and goes when its operator is exported.
 """
 
 
@@ -41,8 +42,38 @@ rule accumulate_attention:
         "../scripts/accumulate_attention.py"
 
 
+rule accumulate_random_attention:
+    input:
+        attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
+        args=checkpoint_file("args.json"),
+        vocabulary=checkpoint_file("vocab.json"),
+    output:
+        attention=temp(
+            f"{RESULTS}/accumulate_random_attention/{{panel}}/{{draw}}.safetensors"
+        ),
+    log:
+        f"{LOGS}/accumulate_random_attention/{{panel}}/{{draw}}.log",
+    benchmark:
+        f"{BENCHMARKS}/accumulate_random_attention/{{panel}}/{{draw}}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
+        gpu=model_gpu(),
+        runtime=lambda wildcards, attempt: attempt * 240,
+    params:
+        source=source("accumulate_random_attention"),
+        operators=settings("model.device"),
+    message:
+        "Summing a random model's attention, draw {wildcards.draw}, for panel {wildcards.panel}"
+    script:
+        "../scripts/accumulate_random_attention.py"
+
+
 rule export_operator:
     input:
+        unpack(operator_needs),
         attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
     output:
         operator=f"{RESULTS}/export_operator/{{panel}}/{{operator}}.safetensors",

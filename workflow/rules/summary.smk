@@ -236,6 +236,7 @@ rule compare_methods:
         source=source("compare_methods"),
         inference=settings("endpoints", "statistics"),
         without_verdict=descriptive_campaigns(),
+        batteries=[name for name in CONFIG.campaigns if is_battery(name)],
     message:
         "Comparing methods with donors as the unit"
     script:
@@ -286,6 +287,10 @@ rule write_provenance:
                 "panels",
                 "roles",
                 "nulls",
+                "evidence",
+                "operator_facts",
+                "embedding_repeat",
+                "claims",
             )
         ],
         model=f"{RESULTS}/describe_model/model.json",

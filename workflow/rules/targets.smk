@@ -6,7 +6,7 @@ rule operators:
         [
             f"{RESULTS}/export_operator/{panel}/{operator}.safetensors"
             for panel in CONFIG.panels
-            for operator in operator_names()
+            for operator in operator_names(panel)
         ],
 
 

@@ -6,5 +6,6 @@ with job(snakemake.log[0], snakemake.threads):
 
     config, out = parse_config(snakemake.config), snakemake.output
     write_comparisons(
-        snakemake.input.scores, config.endpoints, config.statistics, snakemake.params.without_verdict, out.comparisons
-    )
+        snakemake.input.scores, config.endpoints, config.statistics, snakemake.params.without_verdict,
+        snakemake.params.batteries, out.comparisons,
+    )  # fmt: skip

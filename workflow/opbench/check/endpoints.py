@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from opbench.check.donors import CampaignFacts
 from opbench.check.findings import Findings
 from opbench.check.power import (
-    LEVEL,
     SPREAD_SOURCE,
-    detectable,
     needed_at_floor,
     pairs,
     smallest_p,
@@ -15,6 +13,7 @@ from opbench.check.power import (
 )
 from opbench.config import Config
 from opbench.statistics.family import verdict_endpoints
+from opbench.statistics.power import LEVEL, detectable
 
 
 @dataclass(frozen=True)

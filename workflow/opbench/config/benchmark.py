@@ -11,9 +11,10 @@ class Campaign(Section):
     """A set of donor-holdout splits on one panel."""
 
     panel: Name = Field(description="Panel that is scored.")
-    design: Literal["leave_one_donor_out", "grouped", "frozen"] = Field(
-        description="`leave_one_donor_out`; `grouped` (random groups of test donors, the paper's design); "
-        "`frozen` (train on one dataset, test on all donors of another)."
+    design: Literal["leave_one_donor_out", "folds", "grouped", "frozen"] = Field(
+        description="`leave_one_donor_out`; `folds` (the testable donors in `splits` groups, each tested once); "
+        "`grouped` (random groups of test donors, the paper's design); `frozen` (train on one dataset, test on all "
+        "donors of another)."
     )
     train: Name = Field(description="Dataset whose donors train.")
     test: Name = Field(description="Dataset whose donors are tested.")
@@ -40,6 +41,10 @@ class Campaign(Section):
         None, description="Adaptor budgets of this campaign; null: those of `adaptor`."
     )
     gaussian_draws: int | None = Field(None, description="Gaussian draws used here; null: all that are exported.")
+    seeds: int = Field(
+        1, ge=1, description="Adaptor seeds of the real operator and of controls without draws: their own null floor."
+    )
+    max_epochs: int | None = Field(None, ge=1, description="Plateau cap of this campaign; null: that of `adaptor`.")
     pseudotime: bool = Field(True, description="Score pseudotime; false where there are no progenitors.")
     seed: int = Field(0, description="Seed of the groups; a split's own seed, shared by all methods, derives from it.")
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from opbench.config.base import Digest, Name, Section, Url, check_download_name
+from opbench.config.evidence import FIXED_ARMS, ControlArm
 
 #: Files of a checkpoint folder that can be downloaded.
 CHECKPOINT_FILES = ("args.json", "vocab.json", "best_model.pt")
@@ -86,7 +87,26 @@ class Operators(Section):
         description="`halves`: N(0, sd of the drift half on the support); `blocks`: early, mid and late drawn "
         "with matched mean and sd, then differenced.",
     )
+    controls: dict[ControlArm, int] = Field(
+        {}, description="Further control arms → draws (1 for arms that are not random); docs/evidence.md lists them."
+    )
     seed: int = Field(0, description="Seed of the cell sample and of the draws.")
+
+    @model_validator(mode="after")
+    def _draws(self) -> "Operators":
+        for arm, draws in self.controls.items():
+            if draws < 1:
+                raise ValueError(f"'controls' gives '{arm}' {draws} draws; give at least 1 or leave it out")
+            if arm in FIXED_ARMS and draws != 1:
+                raise ValueError(f"'controls' gives '{arm}' {draws} draws, but it is not random; give 1")
+        return self
+
+    def control_names(self) -> list[str]:
+        """Operator names of the control arms: `uniform`, `shuffle-0`, `shuffle-1`, …."""
+        names = []
+        for arm, draws in self.controls.items():
+            names += [arm] if arm in FIXED_ARMS else [f"{arm}-{draw}" for draw in range(draws)]
+        return names
 
 
 class Adaptor(Section):

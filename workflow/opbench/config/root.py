@@ -10,8 +10,11 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from opbench.config.base import Name, Section
 from opbench.config.baselines import Baselines
 from opbench.config.benchmark import Campaign, Endpoints, Statistics
+from opbench.config.claims import ClaimSettings
 from opbench.config.data import Dataset, Panel
+from opbench.config.evidence import Calibration, Evidence
 from opbench.config.model import Adaptor, Model, Operators
+from opbench.config.sweeps import Sweeps
 from opbench.io.errors import InputError
 
 
@@ -27,7 +30,9 @@ class Config(Section):
     adaptor: Adaptor = Field(Adaptor(), description="The trained head.")
     campaigns: dict[Name, Campaign] = Field(description="Donor-holdout campaigns by name.", min_length=1)
     methods: Literal["all", "core"] | list[Name] = Field(
-        "core", description="Methods to run: `all` that are found, those that call themselves `core`, or a list."
+        "core",
+        description="Methods to run: `all` that are found (batteries of controls must be named), those that call "
+        "themselves `core`, or a list.",
     )
     method_folders: list[str] = Field(
         [], description="Folders with methods of your own, one file each; see docs/add-a-baseline.md."
@@ -35,6 +40,10 @@ class Config(Section):
     baselines: Baselines = Field(Baselines(), description="Settings of the comparators.")
     endpoints: Endpoints = Field(Endpoints(), description="Endpoints.")
     statistics: Statistics = Field(Statistics(), description="Inference.")
+    evidence: Evidence = Field(Evidence(), description="The rule that says what a claim is worth.")
+    calibration: Calibration = Field(Calibration(), description="How often the rule is wrong, by simulation.")
+    claims: ClaimSettings = Field(ClaimSettings(), description="Published claims beside this run.")
+    sweeps: Sweeps = Field(Sweeps(), description="Sweeps of cheap heads.")
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -59,6 +68,11 @@ class Config(Section):
             for side in ("positive", "negative"):
                 for name in getattr(task, side):
                     known(name, self.datasets, f"endpoints.binary.{key}.{side}")
+        for role, names in self.claims.analogues.items():
+            for name in names:
+                known(name, self.endpoints.binary, f"claims.analogues.{role}")
+        for name in self.claims.published.panels:
+            known(name, self.panels, "claims.published.panels")
         source = self.datasets[self.model.corpus]
         if source.corpus is None:
             raise ValueError(

@@ -1,7 +1,7 @@
 """Which figures there are, which tables each reads, and what its scope is; imports nothing heavy."""
 
-#: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign, a campaign that
-#: scores pseudotime, or the run.
+#: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign of methods, one
+#: that scores pseudotime, a battery of control arms, or the run.
 FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "cells_per_donor": (("panels", "splits"), (), "panel"),
     "latent_view": (("latent",), (), "campaign"),
@@ -10,4 +10,7 @@ FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "comparisons": (("comparisons",), (), "campaign"),
     "pseudotime_null": (("scores", "summary"), ("nulls",), "pseudotime"),
     "cost_per_method": (("costs",), (), "run"),
+    "evidence_nulls": (("evidence", "scores"), (), "battery"),
+    "evidence_arms": (("evidence",), (), "battery"),
+    "claims_board": (("claims",), (), "run"),
 }

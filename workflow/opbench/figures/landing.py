@@ -26,9 +26,15 @@ from opbench.io.tables import COMPARISONS, GENES, LEAKAGE, PANELS, ROLES, SPLITS
 
 _DESIGNS = {
     "leave_one_donor_out": "one donor held out at a time",
+    "folds": "the donors in groups, each held out once",
     "grouped": "random groups of donors held out, the design of arXiv:2603.10261",
     "frozen": "trained on one dataset, tested on all donors of another",
 }
+BATTERY = "control_head"
+BATTERY_NOTE = (
+    "The real operator against its control arms: figures ``evidence_arms`` and ``evidence_nulls``, table ``evidence``, "
+    "and what follows for each published claim on the page Claims."
+)
 _TABLES = {
     "summary": SUMMARY, "comparisons": COMPARISONS, "panels": PANELS, "roles": ROLES, "splits": SPLITS,
     "leakage": LEAKAGE,
@@ -215,6 +221,8 @@ def _campaign(
         f"Cells give the mean over donors with its {100 * level:g} % bootstrap interval."
     )
     sentences = control_sentences(tables["comparisons"], name, level)
+    if any(Label.parse(text).name == BATTERY for text in means["method"]):
+        return [*heading(f"Campaign {escape(name)}", "-"), scope, "", BATTERY_NOTE, ""]
     control = means["method"].map(lambda text: Label.parse(text).name) == CONTROL
     several = means.loc[control, "sd_draws"].notna().any()
     what = "donors and draws of the control" if several else "donors alone, since the control has one draw"

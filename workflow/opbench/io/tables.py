@@ -73,6 +73,32 @@ LATENT = _schema(
     panel=TEXT, campaign=TEXT, split=INT, method=TEXT, cell_id=TEXT, role=TEXT, donor=TEXT, condition=TEXT,
     label=TEXT, branch=TEXT, depth=REAL, x=REAL, y=REAL, z=REAL,
 )  # fmt: skip
+#: The real operator against one control; `p` holds the draws fixed, the interval does not. A family of its own says
+#: whether a row decides (statistics/rule.py); `draw_low` and `draw_high` are the extremes of the draws' means.
+EVIDENCE = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, family=TEXT, subset=TEXT, endpoint=TEXT, real=TEXT, control=TEXT, kind=TEXT,
+    width=INT, budget=TEXT, n_donors=INT, n_real=INT, n_draws=INT, left_out=INT, real_value=REAL, control_value=REAL,
+    draw_low=REAL, draw_high=REAL, effect=REAL, ci_low=REAL, ci_high=REAL, statistic=REAL, p=REAL, p_floor=REAL,
+    q=REAL, rank=INT, p_draws=REAL, null_floor=REAL, real_floor=REAL, effective_donors=REAL, detectable=REAL,
+    margin=REAL, p_noninferiority=REAL, p_equivalence=REAL, outcome=TEXT, reason=TEXT,
+)  # fmt: skip
+#: Cheap heads over width (0: none, the probe sits on the features), budget, seed and convention; a head at the standard
+#: values of all is in several sweeps. Selection scores are of held-out training anchors and have no donor.
+SWEEPS = _schema(
+    run=TEXT, panel=TEXT, sweep=TEXT, head=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, width=INT, budget=TEXT,
+    convention=TEXT, split=INT, donor=TEXT, endpoint=TEXT, value=REAL, n=INT, status=TEXT, reason=TEXT,
+)  # fmt: skip
+#: Strength of the planted signal that gives a known lead, by population of the calibration.
+STRENGTHS = _schema(world=INT, n_donors=INT, effect=REAL, strength=REAL)
+#: One row per (simulated campaign, case, test): 1 for a verdict in favour of the real operator; leads in AUROC.
+TRIALS = _schema(
+    head=TEXT, case=TEXT, control=TEXT, n_donors=INT, effect=REAL, world=INT, campaign=INT, test=TEXT, value=REAL,
+)  # fmt: skip
+#: Share of simulated campaigns with a verdict in favour of the real operator; `effect` is planned, `lead` measured.
+CALIBRATION = _schema(
+    run=TEXT, head=TEXT, case=TEXT, control=TEXT, n_donors=INT, effect=REAL, lead=REAL, test=TEXT, campaigns=INT,
+    positives=INT, rate=REAL, ci_low=REAL, ci_high=REAL,
+)  # fmt: skip
 
 
 def to_table(frame: pd.DataFrame, schema: pa.Schema, name: str) -> pa.Table:
@@ -112,3 +138,23 @@ def read_tables(paths: list[str] | list[Path], schema: pa.Schema) -> pd.DataFram
     """Read and stack several tables of one contract, in the order given."""
     frames = [frame for path in paths if len(frame := read_table(path, schema))]
     return pd.concat(frames, ignore_index=True) if frames else schema.empty_table().to_pandas()
+
+
+#: What the exported matrices are, by panel: the attention sums (operator `attention`) and every exported kind once.
+OPERATOR_FACTS = _schema(
+    run=TEXT, panel=TEXT, operator=TEXT, arm=TEXT, convention=TEXT, width=INT, genes=INT, zero_rows=INT,
+    untokenised=INT, row_sum_error=REAL, row_sum_correlation=REAL, half_sum=REAL, support_share=REAL,
+    nonzero_share=REAL, rank=INT, square_parameters=INT,
+)  # fmt: skip
+#: Cosine of a cell's embeddings from two extractions whose bin ties are spread by the same or another seed.
+EMBEDDING_REPEAT = _schema(
+    run=TEXT, panel=TEXT, pool=TEXT, seeds=TEXT, cells=INT, moved=REAL, mean=REAL, lowest=REAL,
+)  # fmt: skip
+#: One row per claim and test case; `where` finds the rows of `source_table` that `value` was made from.
+CLAIMS = _schema(
+    run=TEXT, claim=INT, family=TEXT, kind=TEXT, title=TEXT, paper=TEXT, place=TEXT, wording=TEXT, case=TEXT,
+    statistic=TEXT, reported=TEXT, reported_value=REAL, tolerance=TEXT, value=REAL, ci_low=REAL, ci_high=REAL,
+    matches=TEXT, strongest_control=TEXT, control_value=REAL, null_floor=REAL, published=TEXT, published_reason=TEXT,
+    analogue=TEXT, analogue_reason=TEXT, panel=TEXT, campaign=TEXT, endpoint=TEXT, n_donors=INT, source_table=TEXT,
+    rows=INT, where=TEXT,
+)  # fmt: skip

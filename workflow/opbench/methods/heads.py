@@ -8,17 +8,31 @@ import numpy as np
 
 from opbench.adaptors import cell_head
 from opbench.adaptors.cell_head import CellHead, HeadData, fit_cell_head
-from opbench.config.model import Adaptor
+from opbench.config.model import Adaptor, Operators
 from opbench.io.seeds import derive_seed, keyed_rng
 from opbench.io.source_digest import source_digest
 from opbench.io.store import Arrays, Store, digest
 from opbench.methods.interface import Cells, Plan, Variant
+from opbench.operators.names import LABEL_ARMS, parse_name
 
 
 def head_variants(plan: Plan, operator: str, arm: str, draw: int = -1) -> list[Variant]:
-    """One variant per budget of the plan."""
+    """One variant per budget of the plan and, for an operator without draws, per adaptor seed.
+
+    An operator with draws has the first seed alone: its null floor comes from its draws (decision 18).
+    """
     base = Variant(operator=operator, arm=arm, draw=draw, width=plan.adaptor.width, seed=plan.adaptor.seed)
-    return [replace(base, budget=budget) for budget in plan.budgets]
+    seeds = range(base.seed, base.seed + (plan.seeds if draw < 0 else 1))
+    return [replace(base, budget=budget, seed=seed) for budget in plan.budgets for seed in seeds]
+
+
+def control_variants(plan: Plan, label_arms: bool = False) -> list[Variant]:
+    """One variant, yet without budget, per control operator of the plan: those that read no labels, or those that do.
+
+    Equal operators follow each other: features are computed for one operator at a time.
+    """
+    parsed = [(name, *parse_name(name)) for name in Operators(controls=plan.controls).control_names()]
+    return [Variant(name, arm, draw) for name, arm, draw in parsed if (arm in LABEL_ARMS) == label_arms]
 
 
 def balanced_sample(label: np.ndarray, per_label: int, seed: int) -> np.ndarray:

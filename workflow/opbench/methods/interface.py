@@ -50,7 +50,10 @@ class _Undeclared:
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of the run that variants are made from."""
+    """Settings of the run that variants are made from.
+
+    seeds: adaptor seeds of operators without draws; controls: control arm -> draws.
+    """
 
     adaptor: Adaptor
     budgets: tuple[str, ...]
@@ -60,6 +63,8 @@ class Plan:
     model: str
     baselines: Baselines = field(default_factory=Baselines)
     device: str = "cpu"
+    seeds: int = 1
+    controls: dict[str, int] = field(default_factory=dict)
 
     def shown_to(self, method: "Method") -> "Plan":
         """The plan with the sections that the method declares in `settings`; the others are not its business.
@@ -80,7 +85,8 @@ class Cells:
     """Some cells of a panel.
 
     log1p, counts: (n, G) CSR of the panel's genes; donor: (n,) str; features(name): (n, F) float32 rows of what a
-    method's `operator_kinds` asks for (xA of an operator, or an embedding); all_genes(): (n, all) float32 CSR of
+    method's `operator_kinds` asks for (xA of an operator, or an embedding), of one operator after another at little
+    cost, of several in turn at a high one; all_genes(): (n, all) float32 CSR of
     log1p(CP10k) of every gene of the datasets, for methods that declare `needs_all_genes`.
     label and branch (n,) int codes and depth (n,) are None for training cells unless the method declares
     `needs_labels`, and for test cells unless it declares `reads_test_labels`.
@@ -119,7 +125,8 @@ class Task:
 
     start_cells: test donor -> id of its root cell, the same for all methods; empty unless the method declares
     `uses_start_cell`. genes, all_genes: names of the columns of `log1p` and of `all_genes()`. store: what equal
-    inputs have given before, in this run's other jobs too.
+    inputs have given before, in this run's other jobs too. projection(name): (G, d) float32 matrix A of an operator
+    whose features are xA of `log1p`, for methods that declare `needs_operators`; None where they are not.
     """
 
     train: Cells
@@ -132,6 +139,7 @@ class Task:
     all_genes: tuple[str, ...] = ()
     store: Store = field(default_factory=Store)
     split: int = 0
+    projection: Callable[[str], np.ndarray | None] = lambda name: None
 
 
 @dataclass
@@ -192,8 +200,10 @@ def check_output(output: object, task: Task) -> Output:
 class Method(ABC):
     """Base of all methods. Class attributes are literals: the workflow reads them without importing.
 
-    core: run where a configuration does not name methods; needs_labels: training labels are shown;
-    operator_kinds: `drift`, `head`, `gaussian` or `embedding`; memory_mb: peak of a job on a small panel;
+    core: run where a configuration does not name methods; by_name: not part of `all`, but for campaigns that name it;
+    needs_labels: training labels are shown;
+    operator_kinds: `drift`, `head`, `gaussian`, `embedding` or control arms; needs_operators: the operators themselves
+    are handed in, and `task.projection` gives them; memory_mb: peak of a job on a small panel;
     gpu: 1 where one helps, asked for only when `model.device` is `cuda`; environment: name of its file in `envs/`;
     reads_releases: the released models' label tables of `baselines` belong to its results; settings: sections of the
     configuration that it reads from `plan`, of `adaptor` and `baselines.<name>`.
@@ -203,11 +213,13 @@ class Method(ABC):
     citation: str = ""
     protocol: str = "inductive"
     core: bool = False
+    by_name: bool = False
     needs_labels: bool = False
     needs_all_genes: bool = False
     uses_start_cell: bool = False
     reads_test_labels: bool = False
     operator_kinds: tuple[str, ...] = ()
+    needs_operators: bool = False
     memory_mb: int = 2000
     gpu: int = 0
     environment: str = "core"

@@ -39,9 +39,12 @@ def _folder(name: str) -> Path:
 
 
 def chosen(names: str | Sequence[str], folders: Folders = ()) -> list[str]:
-    """The methods that a configuration asks for: `all`, `core`, or a list whose unknown names are an error."""
+    """The methods that a configuration asks for: `all` but those that must be named, `core`, or a list.
+
+    A name of the list that is unknown is an error.
+    """
     if names == "all":
-        return list(plugin_files(folders))
+        return [name for name in plugin_files(folders) if not declared(name, folders).get("by_name", False)]
     if names == "core":
         return [name for name in plugin_files(folders) if declared(name, folders).get("core", False)]
     for name in names:

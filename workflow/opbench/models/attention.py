@@ -4,23 +4,20 @@ Rows are query genes, columns key genes. Sums are never divided by co-tokenisati
 `operator` conventions each row sums to the number of cells in which its gene was a token.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from opbench.config.model import Operators
-from opbench.io.atomic import atomic
 from opbench.io.errors import InputError
 from opbench.io.seeds import keyed_rng
 from opbench.io.tables import GENES, read_table
 from opbench.models.accumulate import AttentionAccumulator
+from opbench.models.attention_file import AttentionSums, load_attention, save_attention
 from opbench.models.checkpoint import CLS, read_checkpoint
 from opbench.models.corpus import read_corpus
 from opbench.models.coverage import gene_ids
@@ -28,29 +25,14 @@ from opbench.models.device import choose_device
 from opbench.models.tokens import Convention, TokenTable, in_gene_order, packed, tokenise_cells
 from opbench.models.transformer import ScGPT, load_model
 
+__all__ = ["AttentionSums", "accumulate_attention", "accumulate_panel_attention", "load_attention", "save_attention"]
+
 log = logging.getLogger("opbench.models")
 
 #: Tokens run through the encoder at once: enough for full matrix products, few enough to stay near the processor.
 BATCH_TOKENS = 2400
 #: The drift is taken between three equal blocks of layers (decision 4 of the design).
 BLOCKS = 3
-TENSORS = ("sums", "cotokenised", "tokenised")
-
-
-@dataclass(frozen=True)
-class AttentionSums:
-    """Summed attention over G genes and how it was made.
-
-    `sums` (L, H, G, G) float32, or a `StoredSums` of that shape; `cotokenised` (G, G) int32, cells in which both
-    genes were tokens; `tokenised` (G,) int64, its diagonal; `cells` and `genes` in order; `metadata` JSON-able.
-    """
-
-    sums: "NDArray[np.float32] | StoredSums"
-    cotokenised: NDArray[np.int32]
-    tokenised: NDArray[np.int64]
-    cells: list[str]
-    genes: list[str]
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def accumulate_attention(
@@ -73,7 +55,8 @@ def accumulate_attention(
     ids, known = gene_ids(genes, vocab)
     if not known.all():
         log.info("%d of %d genes are unknown to the model and are no tokens", (~known).sum(), len(genes))
-        log1p = log1p.multiply(known).tocsr()
+        log1p = log1p.multiply(known).tocsr().astype(np.float32)
+        log1p.eliminate_zeros()
     table = in_gene_order(tokenise_cells(log1p, cell_ids, convention, max_length, seed, n_bins))
     accumulator = AttentionAccumulator(model, len(genes), int(table.lengths.max(initial=1)))
     for batch in packed(table, ids, vocab[CLS], BATCH_TOKENS):
@@ -85,6 +68,7 @@ def accumulate_attention(
         sums=accumulator.sums.view(shape).cpu().numpy(),
         cotokenised=counts,
         tokenised=np.diagonal(counts).astype(np.int64),
+        log1p=log1p,
         cells=list(map(str, cell_ids)),
         genes=list(genes),
         metadata=metadata,
@@ -97,50 +81,6 @@ def _cotokenised(table: TokenTable, n_genes: int) -> NDArray[np.int32]:
     ones = np.ones(int(genes.sum()), dtype=np.int32)
     tokens = csr_matrix((ones, (rows[genes], table.columns[genes])), shape=(len(table.lengths), n_genes))
     return (tokens.T @ tokens).toarray()
-
-
-def save_attention(attention: AttentionSums, path: str | Path) -> None:
-    """Write as safetensors; genes, cells and metadata go into its JSON header."""
-    from safetensors.numpy import save_file
-
-    header = {"genes": attention.genes, "cells": attention.cells, "metadata": attention.metadata}
-    tensors = {name: np.ascontiguousarray(getattr(attention, name)) for name in TENSORS}
-    with atomic(path) as partial:
-        save_file(tensors, partial, metadata={"opbench": json.dumps(header, sort_keys=True)})
-
-
-class StoredSums:
-    """The sums of an attention file: `sums[layers]` and `sums[layer, head]` read those alone."""
-
-    def __init__(self, path: str | Path, shape: tuple[int, ...]) -> None:
-        """Remember the file; it is opened when indexed."""
-        self.path, self.shape = path, shape
-
-    def __len__(self) -> int:
-        """Layers."""
-        return self.shape[0]
-
-    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> NDArray[np.float32]:
-        """Read the part that `index` names."""
-        from safetensors import safe_open
-
-        with safe_open(self.path, framework="numpy") as file:
-            return file.get_slice("sums")[index]
-
-
-def load_attention(path: str | Path, stored: bool = False) -> AttentionSums:
-    """Read what `save_attention` wrote; with `stored` the sums stay in the file until they are indexed."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads(file.metadata()["opbench"])
-            tensors = {name: file.get_tensor(name) for name in TENSORS if not (stored and name == "sums")}
-            if stored:
-                tensors["sums"] = StoredSums(path, tuple(file.get_slice("sums").get_shape()))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is no attention file ({error}); delete it and run again.") from error
-    return AttentionSums(**tensors, **header)
 
 
 def accumulate_panel_attention(

@@ -24,6 +24,20 @@ def block_means(sums: np.ndarray) -> np.ndarray:
     return np.stack([sums[block].mean(axis=(0, 1), dtype=np.float64) for block in layer_blocks(len(sums))])
 
 
+def row_stochastic_means(sums: np.ndarray) -> np.ndarray:
+    """Mean over each block of heads whose rows were first divided by their sums: (L, H, G, G) -> (3, G, G)."""
+    heads, out = sums.shape[1], []
+    for block in layer_blocks(len(sums)):
+        total = np.zeros(sums.shape[2:])
+        for layer in range(block.start, block.stop):
+            for head in range(heads):
+                weights = sums[layer, head].astype(np.float64)
+                rows = weights.sum(1, keepdims=True)
+                total += weights / np.where(rows > 0, rows, 1)
+        out.append(total / ((block.stop - block.start) * heads))
+    return np.stack(out)
+
+
 def drift_halves(blocks: np.ndarray) -> list[np.ndarray]:
     """The two halves [early - mid, mid - late] of the drift from (3, G, G) block means; rows sum to 0."""
     early, mid, late = blocks

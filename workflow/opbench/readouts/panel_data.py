@@ -1,9 +1,10 @@
 """A panel opened for benchmarking: codes, rulers and features, computed once a job."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,22 @@ from opbench.config.benchmark import Campaign, Endpoints
 from opbench.io.errors import InputError
 from opbench.io.store import digest
 from opbench.methods.interface import Cells, Classes
+from opbench.operators.features import cell_features
+from opbench.operators.operator import Operator, read_operator
 from opbench.panels.all_genes import open_all_genes
 from opbench.panels.ontology import Ontology
 from opbench.panels.panel import read_panel
 
+Held = TypeVar("Held")
+
 
 @dataclass(frozen=True)
 class PanelData:
-    """Cells of a panel with integer codes. `features` maps an operator's name to its memory-mapped xA."""
+    """Cells of a panel with integer codes.
+
+    `features` maps an operator's name to its memory-mapped xA; `operators` those whose xA is computed when it is
+    asked for, and held until another's is, to their files.
+    """
 
     obs: pd.DataFrame
     log1p: sp.csr_matrix
@@ -33,7 +42,10 @@ class PanelData:
     genes: tuple[str, ...] = ()
     all_log1p: sp.csr_matrix | None = None
     all_genes: tuple[str, ...] = ()
+    operators: dict[str, str] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
+    _operator: dict[str, Operator] = field(default_factory=dict)
+    _computed: dict[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def depth(self) -> np.ndarray:
@@ -41,30 +53,54 @@ class PanelData:
         return self.obs["depth"].to_numpy(dtype=np.float64)
 
     def features_digest(self, name: str) -> str:
-        """Digest of what an operator, or an embedding, makes of the cells; '' for a name that is none."""
-        if name in self.features and name not in self._digests:
-            self._digests[name] = digest(np.asarray(self.features[name]))
+        """Digest of an operator's, or an embedding's, features or of what makes them; '' for a name that is none."""
+        if name not in self._digests:
+            if name in self.features:
+                self._digests[name] = digest(np.asarray(self.features[name]))
+            elif name in self.operators:
+                self._digests[name] = self._opened(name).digest
         return self._digests.get(name, "")
+
+    def projection(self, name: str) -> np.ndarray | None:
+        """Matrix (G, d) of an operator that is linear in log1p, None for another or for one that was not handed in."""
+        if name not in self.operators:
+            return None
+        operator = self._opened(name)
+        return operator.matrix if operator.encoding == "log1p" else None
+
+    def _opened(self, name: str) -> Operator:
+        return _latest(self._operator, name, lambda: read_operator(self.operators[name], self.genes))
+
+    def _features_of(self, name: str) -> np.ndarray:
+        if name in self.features:
+            return self.features[name]
+        if name not in self.operators:
+            raise InputError(f"operator '{name}' was not projected for this panel.")
+        ids, labels = self.obs.index.to_numpy(), np.array(self.classes.labels)[self.label]
+        return _latest(self._computed, name, lambda: cell_features(self._opened(name), self.log1p, ids, labels))
 
     def cells(self, rows: np.ndarray, with_truth: bool) -> Cells:
         """Rows of the panel as a method may see them; labels only when `with_truth`."""
-
-        def features(operator: str) -> np.ndarray:
-            if operator not in self.features:
-                raise InputError(f"operator '{operator}' was not projected for this panel.")
-            return np.asarray(self.features[operator][rows])
 
         return Cells(
             ids=self.obs.index.to_numpy()[rows],
             log1p=self.log1p[rows],
             counts=self.counts[rows],
             donor=self.obs["donor"].to_numpy()[rows],
-            features=features,
+            features=lambda name: np.asarray(self._features_of(name)[rows]),
             label=self.label[rows] if with_truth else None,
             branch=self.branch[rows] if with_truth else None,
             depth=self.depth[rows] if with_truth else None,
             all_genes=None if self.all_log1p is None else lambda: self.all_log1p[rows],
         )
+
+
+def _latest(kept: dict[str, Held], name: str, make: Callable[[], Held]) -> Held:
+    """What is kept under `name`, made if something else is."""
+    if name not in kept:
+        kept.clear()
+        kept[name] = make()
+    return kept[name]
 
 
 def open_panel(
@@ -77,8 +113,8 @@ def open_panel(
 ) -> PanelData:
     """Open a panel for a campaign; cells of datasets that the campaign does not name are left out.
 
-    features: `.npy` files named after their operators, row for row the whole panel's; all_genes: the file of the
-    same cells over every gene.
+    features: files named after their operators: `.npy`, row for row the whole panel's, or `.safetensors`, operators
+    that are applied here; all_genes: the file of the same cells over every gene.
     """
     cells = read_panel(path)
     used = np.flatnonzero(cells.obs["dataset"].isin([campaign.train, campaign.test]).to_numpy())
@@ -101,7 +137,8 @@ def open_panel(
     everything = len(used) == cells.n_obs
     graph = Ontology.read(ontology)
     all_log1p, gene_names = open_all_genes(all_genes, obs.index) if all_genes else (None, ())
-    memmaps = {Path(file).stem: np.load(file, mmap_mode="r") for file in features}
+    operators = {Path(file).stem: file for file in features if file.endswith(".safetensors")}
+    memmaps = {Path(f).stem: np.load(f, mmap_mode="r") for f in features if not f.endswith(".safetensors")}
     return PanelData(
         obs=obs,
         log1p=cells.layers["log1p"][used],
@@ -121,6 +158,7 @@ def open_panel(
         genes=tuple(cells.var_names),
         all_log1p=all_log1p,
         all_genes=tuple(gene_names),
+        operators=operators,
     )
 
 

@@ -46,9 +46,9 @@ class Inputs:
 def make_plan(config: Config, campaign: str) -> Plan:
     """Settings that a method's variants are made from in this campaign."""
     chosen = config.campaigns[campaign]
-    draws = config.operators.gaussian_draws
+    draws, cap = config.operators.gaussian_draws, chosen.max_epochs
     return Plan(
-        adaptor=config.adaptor,
+        adaptor=config.adaptor.model_copy(update={"max_epochs": cap} if cap else {}),
         budgets=tuple(chosen.budgets or config.adaptor.budgets),
         gaussian_draws=draws if chosen.gaussian_draws is None else chosen.gaussian_draws,
         gaussian_arm=config.operators.gaussian_arm,
@@ -56,6 +56,8 @@ def make_plan(config: Config, campaign: str) -> Plan:
         model=config.model.name,
         baselines=config.baselines,
         device=config.model.device,
+        seeds=chosen.seeds,
+        controls=dict(config.operators.controls),
     )
 
 

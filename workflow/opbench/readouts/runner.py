@@ -205,7 +205,8 @@ class Runner:
         starts = truth.roots if self.method.uses_start_cell else {}
         names = (data.genes, data.all_genes)
         return Task(
-            train, test, data.classes, view.split.seed, self.plan, starts, *names, self.store, view.split.index
+            train, test, data.classes, view.split.seed, self.plan, starts, *names, self.store, view.split.index,
+            data.projection,
         )  # fmt: skip
 
     def _key(self, variant: Variant, view: View) -> str:
@@ -213,8 +214,8 @@ class Runner:
         data, truth = self.data, view.truth
         starts = sorted(truth.roots.items())
         latent = view.split.index == 0 and variant.draw <= 0
-        # How many draws and budgets a campaign has does not change any one of them.
-        plan = replace(self.plan, budgets=(), gaussian_draws=0)
+        # How many draws, budgets and seeds a campaign has does not change any one of them.
+        plan = replace(self.plan, budgets=(), gaussian_draws=0, seeds=1, controls={})
         own = (
             self.source,
             type(self.method).__qualname__,
@@ -246,7 +247,8 @@ class Runner:
 
     @cached_property
     def _features(self) -> str:
-        return digest(*(self.data.features_digest(name) for name in sorted(self.data.features)))
+        names = sorted({*self.data.features, *self.data.operators})
+        return digest(*(self.data.features_digest(name) for name in names))
 
     def _record(self, view: View, variant: Variant, score: Score) -> dict:
         zero_shot = self.plan.frozen and self.method.protocol == "inductive"
@@ -308,7 +310,8 @@ class Runner:
             return LATENT.empty_table().to_pandas()
         frame = pd.concat(self.latents, ignore_index=True).assign(**about, split=0)
         frame["method"] = method_labels(frame)
-        return frame[LATENT.names]
+        # Of several adaptor seeds the first is shown.
+        return frame.drop_duplicates(["method", "role", "cell_id"], ignore_index=True)[LATENT.names]
 
 
 def _versions() -> list[str]:

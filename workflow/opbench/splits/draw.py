@@ -68,6 +68,17 @@ def _left_out(eligible: list[str], campaign: Campaign, where: str) -> list[list[
     return [[donor] for donor in eligible]
 
 
+def _folds(eligible: list[str], campaign: Campaign, where: str) -> list[list[str]]:
+    """The eligible donors in `splits` groups of nearly equal size, in random order; each is tested once."""
+    if campaign.splits > len(eligible):
+        raise InputError(
+            f"{where}: field 'splits' is {campaign.splits} but only {len(eligible)} donors can be tested; "
+            "lower 'splits' or 'min_cells'."
+        )
+    order = keyed_rng(campaign.seed, "folds").permutation(len(eligible))
+    return [sorted(eligible[i] for i in part) for part in np.array_split(order, campaign.splits)]
+
+
 def _groups(eligible: list[str], campaign: Campaign, where: str) -> list[list[str]]:
     """Random groups without repeats in which every donor is tested about equally often.
 
@@ -108,7 +119,7 @@ def draw_splits(
     Returns one row per (split, role, donor) in contract `SPLITS`. `pretraining_overlap` marks donors that
     also gave cells to the pre-training corpus. A split's `seed` is the same for all methods.
 
-    Designs: `leave_one_donor_out`, `grouped` (the design of arXiv:2603.10261) and `frozen` (one dataset
+    Designs: `leave_one_donor_out`, `folds`, `grouped` (the design of arXiv:2603.10261) and `frozen` (one dataset
     trains, another is tested). Donors that are too small to be tested train.
     Raises `InputError` when the number of splits, the donors or the datasets do not fit the design.
     """
@@ -126,6 +137,8 @@ def draw_splits(
         tests = [eligible]
     elif campaign.design == "grouped":
         tests = _groups(eligible, campaign, where)
+    elif campaign.design == "folds":
+        tests = _folds(eligible, campaign, where)
     else:
         tests = _left_out(eligible, campaign, where)
 

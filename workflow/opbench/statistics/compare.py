@@ -150,7 +150,11 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_methods(
-    scores: pd.DataFrame, endpoints: Endpoints, statistics: Statistics, without_verdict: Collection[str] = ()
+    scores: pd.DataFrame,
+    endpoints: Endpoints,
+    statistics: Statistics,
+    without_verdict: Collection[str] = (),
+    batteries: Collection[str] = (),
 ) -> pd.DataFrame:
     """Compare every pair of methods on every endpoint of every campaign (`SCORES` to `COMPARISONS`).
 
@@ -164,10 +168,11 @@ def compare_methods(
     rows (endpoints outside the family, pairs with fewer than `min_donors` donors, random arms, different
     budgets, leaking methods, oracle and chance, and campaigns `without_verdict`: the paper's grouped
     design, decision 10), and `healthy` the healthy donors alone; both without q. A campaign of a single
-    split has no test over splits.
+    split has no test over splits. Campaigns of `batteries` hold the real operator against its controls, which has a
+    table of its own (`EVIDENCE`), and are left out: pairs of controls would be most of this one.
     """
-    parts = []
-    for key, part in scores.assign(label=method_labels(scores)).groupby(CAMPAIGN, sort=True):
+    parts, labelled = [], scores.assign(label=method_labels(scores))
+    for key, part in labelled[~labelled["campaign"].isin(batteries)].groupby(CAMPAIGN, sort=True):
         frame = _campaign(part, endpoints, statistics, key[CAMPAIGN.index("campaign")] not in without_verdict)
         if len(frame):
             parts.append(_corrected(frame).assign(**dict(zip(CAMPAIGN, key, strict=True))))
@@ -181,8 +186,11 @@ def write_comparisons(
     endpoints: Endpoints,
     statistics: Statistics,
     without_verdict: Collection[str],
+    batteries: Collection[str],
     output: str | Path,
 ) -> None:
     """Compare the methods of a score table and write the comparisons with a TSV copy."""
     scores = read_table(scores_path, SCORES)
-    write_table(compare_methods(scores, endpoints, statistics, without_verdict), output, COMPARISONS, tsv=True)
+    write_table(
+        compare_methods(scores, endpoints, statistics, without_verdict, batteries), output, COMPARISONS, tsv=True
+    )

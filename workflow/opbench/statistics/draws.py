@@ -1,5 +1,7 @@
 """Comparisons with a random arm: donors and draws are both resampled (decision 18)."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -19,6 +21,13 @@ def by_draw(scores: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
+@lru_cache(maxsize=16)
+def _weights(seed: int, bootstraps: int, n: int, *draws: int) -> list[np.ndarray]:
+    """Multinomial resampling weights (bootstraps, n), then (bootstraps, draws) of each arm; rows sum to 1."""
+    rng = keyed_rng(seed, "two-way-bootstrap", n, *draws)
+    return [rng.multinomial(k, np.full(k, 1 / k), size=bootstraps) / k for k in (n, *draws)]
+
+
 def two_way_interval(a: np.ndarray, b: np.ndarray, bootstraps: int, seed: int, level: float) -> tuple[float, float]:
     """Percentile interval of mean(a) - mean(b) over donors and draws.
 
@@ -30,12 +39,9 @@ def two_way_interval(a: np.ndarray, b: np.ndarray, bootstraps: int, seed: int, l
     a, b, n = a[common], b[common], int(common.sum())
     if n < 2:
         return float("nan"), float("nan")
-    rng = keyed_rng(seed, "two-way-bootstrap", n, a.shape[1], b.shape[1])
-    donors = rng.multinomial(n, np.full(n, 1 / n), size=bootstraps) / n
+    donors, *weights = _weights(seed, bootstraps, n, a.shape[1], b.shape[1])
     effect = np.zeros(bootstraps)
-    for sign, values in ((1, a), (-1, b)):
-        draws = values.shape[1]
-        weights = rng.multinomial(draws, np.full(draws, 1 / draws), size=bootstraps) / draws
-        effect += sign * ((donors @ values) * weights).sum(axis=1)
+    for sign, values, drawn in zip((1, -1), (a, b), weights, strict=True):
+        effect += sign * ((donors @ values) * drawn).sum(axis=1)
     low, high = np.quantile(effect, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

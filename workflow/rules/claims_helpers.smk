@@ -13,7 +13,10 @@ def measured_operators(panel):
         n for n, campaign in CONFIG.campaigns.items() if campaign.panel == panel
     ]
     made = any("control_head" in methods_of(campaign) for campaign in campaigns)
-    names = [*operator_names(panel), *(CONFIG.operators.control_names() if made else [])]
+    names = [
+        *operator_names(panel),
+        *(CONFIG.operators.control_names() if made else []),
+    ]
     first = [
         name for name in dict.fromkeys(names) if not re.search(r"-[1-9]\d*$", name)
     ]

@@ -47,7 +47,9 @@ def unused_draws(campaign):
     """Gaussian draws that are exported for other campaigns."""
     draws = CONFIG.campaigns[campaign].gaussian_draws
     every = CONFIG.operators.gaussian_draws
-    return {f"gaussian-{draw}" for draw in range(every if draws is None else draws, every)}
+    return {
+        f"gaussian-{draw}" for draw in range(every if draws is None else draws, every)
+    }
 
 
 def method_settings(wildcards):

@@ -12,6 +12,7 @@ from opbench.check.donors import CampaignFacts
 from opbench.check.genes import PanelFacts
 from opbench.check.model import ModelFacts
 from opbench.config import Config
+from opbench.config.benchmark import Campaign
 
 #: Start of a job: interpreter, imports, and Snakemake's own share (marrow run: jobs that do next to nothing).
 START = 1.5
@@ -38,7 +39,7 @@ COMPARE, FIGURE, TABLE = 3.5e-3, 1.9, 1.2
 EMBED = 3e-3
 #: Memory of an interpreter with the data libraries; with PyTorch as well.
 BASE_MB, TORCH_MB = 260, 510
-TABLES, FIGURE_MB = 11, 1.1
+TABLES, FIGURE_MB = 15, 1.1
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,22 @@ class Work:
         """Cells of the corpus."""
         return len(self.datasets[self.config.model.corpus].role("corpus"))
 
-    @property
-    def exported(self) -> int:
-        """Operators of every panel: the drift, single heads and Gaussian draws."""
+    def controls(self, panel: str) -> list[str]:
+        """Control operators of a panel: all that the configuration names, where a battery runs on it."""
+        batteries = [c for c in self.config.campaigns.values() if c.panel == panel and is_battery(c)]
+        return self.config.operators.control_names() if batteries else []
+
+    def exported(self, panel: str) -> int:
+        """Operators of a panel: the drift, single heads, Gaussian draws and controls."""
         settings = self.config.operators
-        return 1 + len(settings.single_heads) + settings.gaussian_draws
+        used = [c.gaussian_draws for c in self.config.campaigns.values() if c.panel == panel]
+        draws = max((settings.gaussian_draws if n is None else n for n in used), default=settings.gaussian_draws)
+        return 1 + len(settings.single_heads) + draws + len(self.controls(panel))
+
+
+def is_battery(campaign: Campaign) -> bool:
+    """Whether a campaign holds the real operator against control arms."""
+    return isinstance(campaign.methods, list) and "control_head" in campaign.methods
 
 
 def _row(rule: str, jobs: list[float], memory: float, disk: float, basis: str) -> Cost:
@@ -172,13 +184,14 @@ def _operator_costs(work: Work) -> list[Cost]:
     if model is None or not known:
         return []
     maps = model.layers * model.heads
-    attention, export, project, disk = [], [], [], 0.0
+    attention, untrained, export, project, disk = [], [], [], [], 0.0
     for name, panel in work.panels.items():
         projected = work.projected.get(name, 0)
         tokens = min(settings.max_length, panel.corpus_detected)
         cell = ATTENTION_ENTRY * maps * tokens**2 + _flops(model, tokens) / FLOPS
         attention.append(START + settings.cells * cell)
-        export += [START + EXPORT * panel.n_genes**2 * (maps + 1)] * work.exported
+        untrained += [attention[-1]] * sum(control.startswith("random_model") for control in work.controls(name))
+        export += [START + EXPORT * panel.n_genes**2 * (maps + 1)] * work.exported(name)
         project += [START + PROJECT * panel.cells * panel.detected * 2 * panel.n_genes] * projected
         disk += panel.cells * 8e-6 * panel.n_genes * projected
     embed = []
@@ -188,6 +201,7 @@ def _operator_costs(work: Work) -> list[Cost]:
         forward = _flops(model, tokens) / FLOPS + FORWARD_ENTRY * maps * tokens**2
         embed.append(START + panel.cells * (EMBED + forward))
     squares = [4e-6 * panel.n_genes**2 for panel in work.panels.values()]
+    written = sum(4e-6 * panel.n_genes**2 * work.exported(name) for name, panel in work.panels.items())
     widest = max(
         panel.cells * 8e-6 * panel.n_genes + 32e-6 * panel.cells * panel.detected for panel in work.panels.values()
     )
@@ -195,8 +209,9 @@ def _operator_costs(work: Work) -> list[Cost]:
     return [
         _row("accumulate_attention", attention, TORCH_MB + 2 * top * maps + 130, sum(squares) * (maps + 1),
              "cells x layers x heads x tokens²"),
-        _row("export_operator", export, BASE_MB + 2 * top * (maps + 1), 2 * sum(squares) * work.exported,
-             "panel genes² x heads"),
+        *([_row("accumulate_random_attention", untrained, TORCH_MB + 2 * top * maps + 130, 0, "as the real model's")]
+          if untrained else []),
+        _row("export_operator", export, BASE_MB + 2 * top * (maps + 1), 2 * written, "panel genes² x heads"),
         _row("project_cells", project, BASE_MB + 2 * top + widest, disk, "counts x panel genes"),
         _row("embed_cells", embed, TORCH_MB + 130, 0.1 * len(embed), "cells x tokens²"),
     ]  # fmt: skip
@@ -205,7 +220,9 @@ def _operator_costs(work: Work) -> list[Cost]:
 def _table_costs(work: Work) -> list[Cost]:
     campaigns, panels = len(work.config.campaigns), len(work.config.panels)
     small = [START] * 2 * campaigns
-    figures = 4 * campaigns + sum(c.pseudotime for c in work.config.campaigns.values()) + panels + 1
+    # Two figures of a battery, four or five of another campaign, one of each panel, and costs and claims of the run.
+    each = [2 if is_battery(c) else 4 + c.pseudotime for c in work.config.campaigns.values()]
+    figures = sum(each) + panels + 2
     compared = 0.0
     for facts in work.campaigns.values():
         compared += COMPARE * facts.pairs * len(facts.scored)

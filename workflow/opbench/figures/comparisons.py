@@ -110,7 +110,9 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     if rows.empty:
         return canvas.note_figure(f"Campaign {scope} compares the extracted head with no other method."), rows
     rows["base"] = rows["other"].map(lambda text: Label.parse(text).name)
-    bases, reals = method_order(list(rows["base"])), method_order(list(rows["real"]))
+    # A row is a method or one of its arms; its budgets share it.
+    rows["row"] = rows["other"].str.replace(r" \[.*\]$", "", regex=True)
+    bases, reals = method_order(list(rows["row"])), method_order(list(rows["real"]))
     shift = dict(zip(reals, np.linspace(-0.23, 0.23, len(reals)) if len(reals) > 1 else [0.0], strict=True))
     endpoints = endpoint_order(list(rows["endpoint"]))
     foot = 21
@@ -127,7 +129,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         tick = _tick(reach)
         ax.set_xticks([-tick, 0, tick], labels=[f"−{tick:g}", "0", f"{tick:g}"])
         for y, base in enumerate(bases):
-            mine = here[here["base"] == base]
+            mine = here[here["row"] == base]
             if mine.empty:
                 canvas.no_value(ax, y, "no pair")
             for _, row in mine.iterrows():
@@ -141,14 +143,14 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         star = "" if endpoint in verdict else " *"
         ax.set_title(f"{title}{star}\n{what or ' '}\nn = {most} donor{'s' * (most != 1)}")
     _legend(figure, reals)
-    return figure, rows.drop(columns="base").reset_index(drop=True)
+    return figure, rows.drop(columns=["base", "row"]).reset_index(drop=True)
 
 
 def _row_height(endpoints: int, rows: int, reals: int, foot: float) -> float:
-    """Height of a row in mm: room for two markers, but never a figure taller than a page."""
+    """Height of a row in mm: room for two markers on a figure no taller than a page, if that leaves names legible."""
     lines = -(-endpoints // 4)
     room = ((PAGE - foot) / lines - 16.5) / rows
-    return min(5.0 if reals > 1 else canvas.ROW, room)
+    return max(canvas.ROW, min(5.0 if reals > 1 else canvas.ROW, room))
 
 
 def _legend(figure: Figure, reals: list[str]) -> None:

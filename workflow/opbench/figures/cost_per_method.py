@@ -64,8 +64,8 @@ def _row(ax: Axes, y: int, mine: pd.DataFrame, campaigns: list[str]) -> None:
     for x, text in zip(COLUMNS, facts, strict=True):
         ax.text(x, y, text, transform=ax.get_yaxis_transform(), ha="right", va="center")
     if status:
-        names = ", ".join(name.replace("_", " ") for name in status)
-        ax.text(COLUMNS[-1] + 0.05, y, names, style="italic", va="center", transform=ax.get_yaxis_transform())
+        names = ", ".join({"not_applicable": "n/a", "oom": "out of memory"}.get(name, name) for name in status)
+        ax.text(COLUMNS[-1] + 0.03, y, names, style="italic", va="center", transform=ax.get_yaxis_transform())
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:

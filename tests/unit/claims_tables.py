@@ -101,8 +101,9 @@ def make_sweeps() -> pd.DataFrame:
             rows.append(("heads", "head", f"head-L0H{head}", 10, "plateau", name, "t_vs_ctl_auroc", head % 2))
         rows.append(("heads", "head", f"head-L0H{head}", 10, "plateau", "", "selection_score", head))
     names = ["sweep", "arm", "operator", "width", "budget", "donor", "endpoint", "value"]
-    return pd.DataFrame(rows, columns=names).assign(run="r", panel="p", head="let", draw=-1, seed=0, split=0, n=50,
-        convention="operator", status="ok", reason="")[contracts.SWEEPS.names].astype({"value": float})  # fmt: skip
+    frame = pd.DataFrame(rows, columns=names).assign(run="r", panel="p", head="let", draw=-1, seed=0, split=0, n=50)
+    frame = frame.assign(convention="operator", learning_rate=5e-3, status="ok", reason="")
+    return frame[contracts.SWEEPS.names].astype({"value": float})
 
 
 def make_facts() -> pd.DataFrame:

@@ -193,6 +193,29 @@ def make_claims() -> pd.DataFrame:
     return evaluate_claims(claims, Run(claims_tables.config(), Tables(claims_tables.world()), claims_tables.MODEL, {}))
 
 
+def make_sweeps() -> pd.DataFrame:
+    """A swept panel: four Gaussian draws of which two are swept over width, and two arms without draws."""
+    values = [("budget", "let", 10, budget) for budget in ("50", "220", "2000", "plateau")]
+    wide = [("width", "let", width, "plateau") for width in (3, 10)]
+    wide += [*(("width", "closed_form", width, "") for width in (3, 10)), ("width", "none", 0, "")]
+    donors, rows = donor_names(14), []
+    for arm, draw_ in (("real", -1), *(("gaussian_halves", i) for i in range(4)), ("uniform", -1)):
+        for sweep, head, width, budget in [*values, *(wide if draw_ < 2 else [])]:
+            point = (arm, draw_, head, width, budget)
+            for endpoint in ("branch_balanced_accuracy", "stage_balanced_accuracy", "gmp_vs_mono_auroc"):
+                for index, donor in enumerate(donors[: FEW["gmp_vs_mono"] if "gmp" in endpoint else 14]):
+                    value = 0.6 + 0.1 * keyed_rng("sweep", endpoint, donor, *point).random()
+                    rows.append((sweep, *point, index % 5, donor, endpoint, value))
+            if head != "none":
+                rows += [(sweep, *point, fold, "", "selection_score", 0.4 + 0.02 * fold) for fold in range(5)]
+    names = ["sweep", "arm", "draw", "head", "width", "budget", "split", "donor", "endpoint", "value"]
+    frame = pd.DataFrame(rows, columns=names)
+    frame["operator"] = frame["arm"] + "-" + frame["draw"].astype(str)
+    return frame.assign(
+        run="demo", panel="marrow", seed=0, convention="operator", learning_rate=5e-3, n=50, status="ok", reason=""
+    )[contracts.SWEEPS.names]
+
+
 @lru_cache(maxsize=4)
 def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
     """Tables of a run with a leave-one-donor-out and a grouped campaign, or of one donor."""
@@ -209,7 +232,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "comparisons": compare_methods(scores, SETTINGS, inference, ("grouped",)), "costs": make_costs(),
         "latent": make_latent(),
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
-        "nulls": nulls, "roles": make_roles(), "claims": make_claims(),
+        "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
     }  # fmt: skip
 
@@ -223,6 +246,7 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 def scope_of(name: str) -> str:
     return {
         "cells_per_donor": "marrow",
+        "sweeps": "marrow",
         "cost_per_method": "demo",
         "claims_board": "demo",
         "evidence_arms": "evidence",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from opbench.config import document, load_config, parse_config
+from opbench.config import document, load_config, parse_config, read_yaml
 from opbench.io.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,16 +75,28 @@ def test_rule_script_and_results_folder_share_a_name():
     assert not any(line.strip() == "run:" for block in rules.values() for line in block.splitlines())
 
 
+#: Files of config/ that are no whole configuration.
+NOT_WHOLE = ("claims.yaml", "marrow_evidence.yaml")
+
+
 def test_generated_files_are_current():
     assert document.README.read_text() == document.readme(), "run `make docs`"
     assert document.SCHEMA.read_text() == document.schema(), "run `make docs`"
 
 
 @pytest.mark.parametrize(
-    "path", sorted(p for p in (ROOT / "config").glob("*.yaml") if p.name != "claims.yaml"), ids=lambda p: p.stem
+    "path", sorted(p for p in (ROOT / "config").glob("*.yaml") if p.name not in NOT_WHOLE), ids=lambda p: p.stem
 )
 def test_shipped_configurations_are_valid(path):
     assert load_config(path).run
+
+
+def test_batteries_add_campaigns_and_sweeps_to_a_run():
+    raw = read_yaml(ROOT / "config/marrow.yaml")
+    added = read_yaml(ROOT / "config/marrow_evidence.yaml")
+    assert not set(raw["campaigns"]) & set(added["campaigns"])
+    config = parse_config(raw | added | {"campaigns": raw["campaigns"] | added["campaigns"]})
+    assert config.sweeps.campaign_of("marrow", config.campaigns) == "evidence"
 
 
 def test_a_misspelt_key_is_named():

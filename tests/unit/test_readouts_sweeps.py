@@ -36,7 +36,7 @@ RAW = {
     },
     "endpoints": {"binary": {"mono": {"positive": {"a": ["Mono"]}, "negative": {"a": ["cDC"]}}}},
     "sweeps": {
-        "folds": 3, "widths": [2, 4, 30], "budgets": [5, 20, "plateau"], "seeds": 2, "width_draws": 1,
+        "panels": ["p"], "folds": 3, "widths": [2, 4, 30], "budgets": [5, 20, "plateau"], "seeds": 2, "width_draws": 1,
         "conventions": ["embedding"],
     },
 }  # fmt: skip

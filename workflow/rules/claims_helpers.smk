@@ -34,4 +34,5 @@ def claim_tables(wildcards):
         name: table(name)
         for name in CLAIM_TABLES
         if any(file.endswith(table(name)) for file in made)
+        and (name != "sweeps" or swept_panels())
     }

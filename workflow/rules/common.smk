@@ -249,6 +249,14 @@ def descriptive_campaigns():
     ]
 
 
+def swept_panels():
+    return [
+        panel
+        for panel in CONFIG.panels
+        if CONFIG.sweeps.campaign_of(panel, CONFIG.campaigns)
+    ]
+
+
 def chunks_of(campaign):
     chosen = CONFIG.campaigns[campaign]
     return range(-(-chosen.splits // chosen.splits_per_job))
@@ -287,6 +295,7 @@ def figure_scopes(figure):
             name for name, campaign in campaigns.items() if campaign.pseudotime
         ],
         "battery": batteries,
+        "swept": swept_panels(),
         "run": [CONFIG.run],
     }[FIGURES[figure][2]]
 

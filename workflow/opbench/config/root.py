@@ -68,6 +68,12 @@ class Config(Section):
             for side in ("positive", "negative"):
                 for name in getattr(task, side):
                     known(name, self.datasets, f"endpoints.binary.{key}.{side}")
+        for name in self.sweeps.panels:
+            known(name, self.panels, "sweeps.panels")
+            if not self.sweeps.campaign_of(name, self.campaigns):
+                raise ValueError(
+                    f"sweeps.panels: '{name}' has no campaign with design 'folds' or 'leave_one_donor_out'"
+                )
         for role, names in self.claims.analogues.items():
             for name in names:
                 known(name, self.endpoints.binary, f"claims.analogues.{role}")

@@ -17,9 +17,10 @@ Convention = Literal["operator", "operator_binned", "embedding"]
 class Sweeps(Section):
     """Heads on anchors and in closed form: does a verdict depend on width, budget, seed or convention (decision 19)?"""
 
-    panels: list[Name] | None = Field(
-        None, description="Panels that are swept; null: all that have a campaign which leaves donors out; []: none."
+    panels: list[Name] = Field(
+        [], description="Panels that are swept; each needs a campaign that leaves donors out. []: none."
     )
+    single_heads: list[str] = Field([], description="Single heads swept beside `operators.single_heads`, as `L2H5`.")
     folds: int = Field(5, ge=2, description="Donor folds, at most one a donor; donors and seed as in that campaign.")
     min_cells: int = Field(5, ge=1, description="Cells that an anchor (donor x tissue x cell type) needs.")
     heads: list[Literal["let", "closed_form"]] = Field(
@@ -30,7 +31,7 @@ class Sweeps(Section):
         description="Control arms beside the real operator; those that `operators` has no draw of are left out.",
     )
     draws: int = Field(20, ge=1, description="Draws of a random arm, at most those of `operators`.")
-    width_draws: int = Field(5, ge=1, description="Of these, draws in the sweeps over width and convention.")
+    width_draws: int = Field(5, ge=1, description="Of these, draws in the sweeps over width, rate and convention.")
     widths: list[int] = Field([3, 6, 10, 20, 50, 100], min_length=1, description="Latent widths.")
     full_width: bool = Field(True, description="Also probe the operator's features themselves, without a head.")
     budgets: list[int | Literal["plateau"]] = Field(
@@ -43,7 +44,12 @@ class Sweeps(Section):
     conventions: list[Convention] = Field(
         [], description="Token conventions beside `operators.convention`; each takes an attention pass of its own."
     )
-    learning_rate: float = Field(5e-3, gt=0, description="Adam learning rate of the anchor head.")
+    learning_rates: list[float] = Field(
+        [5e-3, 1e-3],
+        min_length=1,
+        description="Adam learning rates of the anchor head, the first for all sweeps but the one over rates: at 5e-3 "
+        "steps are too long for the real operator's correlated features, and for its controls' they are not.",
+    )
     weight_recon: float = Field(0.05, ge=0, description="Weight of the anchor head's tied reconstruction.")
     shrinkage: float = Field(
         0.1, gt=0, lt=1, description="Share by which the closed-form head shrinks the feature covariance to its mean."
@@ -53,11 +59,14 @@ class Sweeps(Section):
     def _sensible(self) -> "Sweeps":
         if wrong := [arm for arm in self.arms if arm in OTHER_ENCODINGS]:
             raise ValueError(f"'arms' names {wrong}, which do not read expression values; take them out")
-        for field in ("widths", "budgets"):
+        if low_rates := [rate for rate in self.learning_rates if rate <= 0]:
+            raise ValueError(f"'learning_rates' gives {low_rates}; rates are above 0")
+        for field in ("widths", "budgets", "learning_rates"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"'{field}' gives a value twice; give each once")
-            if low := [value for value in values if value != "plateau" and value < (2 if field == "widths" else 1)]:
+            least = {"widths": 2, "budgets": 1}.get(field, 0)
+            if low := [value for value in values if value != "plateau" and value < least]:
                 raise ValueError(f"'{field}' gives {low}; widths are at least 2 and budgets at least 1")
         if self.width_budget not in self.budgets:
             raise ValueError(f"'width_budget' is {self.width_budget!r}, which is none of 'budgets'")
@@ -65,7 +74,7 @@ class Sweeps(Section):
 
     def campaign_of(self, panel: str, campaigns: dict[str, Campaign]) -> str | None:
         """The campaign whose donors a panel's sweep holds out, folds first; None when the panel is not swept."""
-        if self.panels is not None and panel not in self.panels:
+        if panel not in self.panels:
             return None
         for design in ("folds", "leave_one_donor_out"):
             for name, campaign in campaigns.items():
@@ -78,7 +87,7 @@ class Sweeps(Section):
         if arm == "drift":
             return ["drift"]
         if arm == "heads":
-            return [f"head-{head}" for head in operators.single_heads]
+            return [f"head-{head}" for head in dict.fromkeys([*operators.single_heads, *self.single_heads])]
         if arm in FIXED_ARMS:
             return [arm] if arm in operators.controls else []
         available = operators.gaussian_draws if arm == "gaussian" else operators.controls.get(arm, 0)  # type: ignore[call-overload]

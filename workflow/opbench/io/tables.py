@@ -82,11 +82,13 @@ EVIDENCE = _schema(
     q=REAL, rank=INT, p_draws=REAL, null_floor=REAL, real_floor=REAL, effective_donors=REAL, detectable=REAL,
     margin=REAL, p_noninferiority=REAL, p_equivalence=REAL, outcome=TEXT, reason=TEXT,
 )  # fmt: skip
-#: Cheap heads over width (0: none, the probe sits on the features), budget, seed and convention; a head at the standard
-#: values of all is in several sweeps. Selection scores are of held-out training anchors and have no donor.
+#: Cheap heads over width (0: none, the probe sits on the features), budget, seed, learning rate and convention; a head
+#: at the standard values of all is in several sweeps. Selection scores are of held-out training anchors
+#: and have no donor.
 SWEEPS = _schema(
     run=TEXT, panel=TEXT, sweep=TEXT, head=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, width=INT, budget=TEXT,
-    convention=TEXT, split=INT, donor=TEXT, endpoint=TEXT, value=REAL, n=INT, status=TEXT, reason=TEXT,
+    learning_rate=REAL, convention=TEXT, split=INT, donor=TEXT, endpoint=TEXT, value=REAL, n=INT, status=TEXT,
+    reason=TEXT,
 )  # fmt: skip
 #: Strength of the planted signal that gives a known lead, by population of the calibration.
 STRENGTHS = _schema(world=INT, n_donors=INT, effect=REAL, strength=REAL)

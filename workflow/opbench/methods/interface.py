@@ -147,15 +147,17 @@ class Output:
     """What a method gives: a representation, or class scores and pseudotime of its own.
 
     representation: ((n_train, d), (n_test, d)), or, where it is linear in `log1p`, projection: (G, d), which the
-    readouts of all splits share passes over the cells with; scores: task name -> (n_test, C) decision scores, or
-    (n_test,) for a two-class task, above 0 where the positive side is called; pseudotime, depth: (n_test,), NaN for
-    cells without one. `status` is `ok` or `cap`. problems: test donor -> why it has no pseudotime; notes: test donor ->
-    remark for its rows.
+    readouts of all splits share passes over the cells with. correlated: whether the columns of the projection are so
+    alike that probes would not converge, and go along principal axes to the same optimum. scores: task name ->
+    (n_test, C) decision scores, or (n_test,) for a two-class task, above 0 where the positive side is called;
+    pseudotime, depth: (n_test,), NaN for cells without one. `status` is `ok` or `cap`. problems: test donor -> why it
+    has no pseudotime; notes: test donor -> remark for its rows.
     parameters: trained numbers; fits, reused: fits computed and taken from the store; gpu_s: GPU seconds.
     """
 
     representation: tuple[np.ndarray, np.ndarray] | None = None
     projection: np.ndarray | sp.csr_matrix | None = None
+    correlated: bool = False
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     pseudotime: np.ndarray | None = None
     depth: np.ndarray | None = None

@@ -23,12 +23,16 @@ SELECTION = ("selection_score", "selection_score_between")
 
 @dataclass(frozen=True)
 class Point:
-    """One head: `let`, `closed_form` or `none` (width 0: the probe sits on the operator's features)."""
+    """One head: `let`, `closed_form` or `none` (width 0: the probe sits on the operator's features).
+
+    A head without steps has no budget, and learning rate 0.
+    """
 
     head: str
     width: int
     seed: int
     budget: str = ""
+    learning_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,13 @@ class CheapHeads:
     def fit(self, operator: Operator, folds: list[Fold], points: list[Point]) -> Iterator[Fitted]:
         """Fit every head of an operator that reads expression, on every fold."""
         features = self.anchors.x @ operator.matrix
+        features_read = np.ascontiguousarray(operator.matrix[:, operator.matrix.any(0)])
         by_head = {head: [point for point in points if point.head == head] for head in ("let", "closed_form", "none")}
         for fold in folds:
             yield from self._let(operator, features, fold, by_head["let"])
             yield from self._closed_form(operator, features, fold, by_head["closed_form"])
             for point in by_head["none"]:
-                yield Fitted(fold, point, Output(projection=operator.matrix), [])
+                yield Fitted(fold, point, Output(projection=features_read, correlated=True), [])
 
     def _let(self, operator: Operator, features: np.ndarray, fold: Fold, points: list[Point]) -> Iterator[Fitted]:
         if len(fold.fit) < MIN_ANCHORS or len(fold.held) < MIN_HELD:
@@ -91,9 +96,10 @@ class CheapHeads:
             return
         s, cap = self.settings, self.adaptor.max_epochs
         fit, held = (AnchorData(features[part], self.anchors.label[part], self.ruler) for part in (fold.fit, fold.held))
-        for width, seed in dict.fromkeys((point.width, point.seed) for point in points):
-            mine = {p: _epochs(p.budget) for p in points if (p.width, p.seed) == (width, seed)}
-            recipe = LetSettings(width, s.learning_rate, s.weight_recon, self.adaptor.patience, cap)
+        runs = dict.fromkeys((point.width, point.seed, point.learning_rate) for point in points)
+        for width, seed, rate in runs:
+            mine = {p: _epochs(p.budget) for p in points if (p.width, p.seed, p.learning_rate) == (width, seed, rate)}
+            recipe = LetSettings(width, rate, s.weight_recon, self.adaptor.patience, cap)
             # The same start whichever the operator and the fold.
             heads = fit_let(fit, recipe, derive_seed(seed, "let", width), list(mine.values()), held)
             for point, budget in mine.items():

@@ -26,8 +26,8 @@ INVERSE_PENALTY = 1.0
 TOLERANCE = 3e-7
 #: Passes after which rounding, not distance, keeps the gradient up.
 MAX_ITERATIONS = 600
-#: Pairs that L-BFGS remembers (scikit-learn's number).
-MEMORY = 10
+#: Pairs that L-BFGS remembers (scikit-learn's number), and where features were turned to their axes: half the passes.
+MEMORY, MEMORY_AXES = 10, 100
 #: Logits held at once, which also keeps the weights of a pass in the processor's cache.
 BLOCK_LOGITS, BLOCK_COLUMNS = 1 << 25, 512
 #: The line search ends when the slope has fallen to this share, or after so many evaluations.
@@ -51,12 +51,16 @@ class Labels:
 
 @dataclass(frozen=True)
 class Fold:
-    """One split: which rows train (n,) bool, and the projection (G, d) of its representation, None for none."""
+    """One split: which rows train (n,) bool, and the projection (G, d) of its representation, None for none.
+
+    penalty (d,) multiplies that on the squared weights where features were turned to their axes.
+    """
 
     train: np.ndarray
     projection: np.ndarray | None
     mean: np.ndarray
     scale: np.ndarray
+    penalty: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,10 @@ class _TaskBatch:
         # With one column a class for each of two, the same function costs half the penalty: count it twice.
         self.penalty = (np.where(k == 2, 2.0, 1.0) if self.columns > 1 else np.ones(len(folds))) / INVERSE_PENALTY
         self.penalty = self.penalty.astype(np.float32)[:, None, None]
+        self.memory = MEMORY
+        if folds[0].penalty is not None:
+            self.memory = MEMORY_AXES
+            self.penalty = self.penalty * np.stack([fold.penalty for fold in folds]).astype(np.float32)[:, None]
         self.absent = None if self.columns == 1 or present.all() else ~present
         self.tolerance = TOLERANCE * n
         size = (len(folds), self.columns, self.width + 1)
@@ -237,7 +245,7 @@ class _TaskBatch:
         """Take the loss's gradient at the current point, retire folds that are done, find the others' directions."""
         gradient = np.concatenate([weights + self.penalty * self.point[:, :, :-1], bias[:, :, None]], axis=2)
         if self.gradient is not None:
-            self.changes = [*self.changes, gradient - self.gradient][-MEMORY:]
+            self.changes = [*self.changes, gradient - self.gradient][-self.memory :]
         self.gradient = gradient
         done = np.abs(gradient).max((1, 2)) <= self.tolerance
         if done.any():
@@ -267,8 +275,7 @@ class _TaskBatch:
         if self.absent is not None:
             along[self.absent] = 0
         d, w = self.direction[:, :, :-1], self.point[:, :, :-1]
-        penalty = self.penalty[:, 0, 0]
-        pull, stiff = penalty * _dot(w, d), penalty * _dot(d, d)
+        pull, stiff = _penalised(self.penalty, w, d), _penalised(self.penalty, d, d)
         slope, curvature = np.empty(len(pull)), np.empty(len(pull))
         kernels.slopes(self.share, along, self.codes, self.weight, slope, curvature)
         slope += pull
@@ -284,7 +291,7 @@ class _TaskBatch:
         step = length * self.direction
         self.logits = self.logits + length * along
         self.point = self.point + step
-        self.steps = [*self.steps, step][-MEMORY:]
+        self.steps = [*self.steps, step][-self.memory :]
 
     def _keep(self, kept: np.ndarray) -> None:
         """Go on with some of the active folds."""
@@ -309,6 +316,11 @@ class _TaskBatch:
                 bias[:] = np.inf if present[1] else -np.inf
             out.append((point[:, :-1].astype(np.float64), bias))
         return out
+
+
+def _penalised(penalty: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Inner product of every fold under its penalty, (S, 1, 1) or (S, 1, d)."""
+    return penalty[:, 0, 0] * _dot(a, b) if penalty.shape[2] == 1 else _dot(penalty * a, b)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

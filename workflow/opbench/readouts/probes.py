@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import solve
 
+from opbench.readouts.axes import principal_axes
 from opbench.readouts.logistic import Fold, Labels, Linear, fit_logistic
 
 #: Ridge penalty of the supervised depth readout on standardised features; scikit-learn's default.
@@ -17,11 +18,15 @@ CONSTANT = 1e-10
 
 @dataclass(frozen=True)
 class Part:
-    """One split of a design: rows that train and rows that are scored, and the projection (G, d) if there is one."""
+    """One split of a design: rows that train and rows that are scored, and the projection (G, d) if there is one.
+
+    correlated: whether its columns are so alike that probes are fitted along their principal axes.
+    """
 
     train: np.ndarray
     test: np.ndarray
     projection: np.ndarray | None = None
+    correlated: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,10 @@ def probe_shared(
     for part in parts:
         inside = np.zeros(design.shape[0], bool)
         inside[place[part.train]] = True
-        fold, gram = moments.fold(inside, part.projection, with_gram=depth is not None)
+        if part.correlated and part.projection is not None:
+            fold, gram = moments.fold_along_axes(inside, part.projection)
+        else:
+            fold, gram = moments.fold(inside, part.projection, with_gram=depth is not None)
         folds.append(fold)
         grams.append(gram)
     mine = {name: Labels(task.codes[used], task.n_classes) for name, task in tasks.items()}
@@ -98,7 +106,10 @@ def _shared_depth(train: sp.csr_matrix, depth: np.ndarray, fold: Fold, gram: np.
     level = depth.mean()
     towards = train.T.astype(np.float64) @ (depth - level)
     towards = towards if fold.projection is None else fold.projection.T.astype(np.float64) @ towards
-    weights = _ridge(gram, towards / fold.scale) / fold.scale
+    if fold.penalty is None:
+        weights = _ridge(gram, towards / fold.scale) / fold.scale
+    else:  # along their axes features are orthogonal, and `gram` is their sums of squares
+        weights = towards / (gram + RIDGE_PENALTY * fold.penalty)
     on_genes = weights if fold.projection is None else fold.projection @ weights
     return Linear(on_genes[:, None], np.array([level - weights @ fold.mean]))
 
@@ -126,22 +137,39 @@ class _Moments:
         part = self.design[rows]
         return np.asarray(part.sum(0)).ravel(), (part.T @ part).toarray()
 
-    def fold(self, inside: np.ndarray, projection: np.ndarray | None, with_gram: bool) -> tuple[Fold, np.ndarray]:
-        """A split's fold, and ZᵀZ of its standardised features (d, d)."""
+    def _centred(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Mean (G,), centred second moments (G, G) and number of the rows `inside`."""
         few = np.flatnonzero(inside if inside.mean() < 0.5 else ~inside)
         total, second = self._sums(few)
         if inside.mean() >= 0.5:
             total, second = self.total - total, self.second - second
         n = inside.sum()
         mean = total / n
-        scatter = second - n * np.outer(mean, mean)
+        return mean, second - n * np.outer(mean, mean), n
+
+    def fold_along_axes(self, inside: np.ndarray, projection: np.ndarray) -> tuple[Fold, np.ndarray]:
+        """A split's fold along the scaled axes of its standardised features, and their sums of squares (r,)."""
+        mean, scatter, n = self._centred(inside)
+        variance = _diagonal(projection.astype(np.float64), scatter) / n
+        axes = principal_axes(projection, mean, scatter, _scale(variance))
+        ones = np.ones(len(axes.mean), np.float32)
+        return Fold(inside, axes.projection, axes.mean, ones, axes.penalty), axes.squares
+
+    def fold(self, inside: np.ndarray, projection: np.ndarray | None, with_gram: bool) -> tuple[Fold, np.ndarray]:
+        """A split's fold, and ZᵀZ of its standardised features (d, d)."""
+        mean, scatter, n = self._centred(inside)
         if projection is not None:
             wide = projection.astype(np.float64)
             mean, scatter = mean @ wide, wide.T @ scatter @ wide if with_gram else _diagonal(wide, scatter)
         variance = (np.diag(scatter) if scatter.ndim == 2 else scatter) / n
-        scale = np.sqrt(np.where(variance > CONSTANT * variance.max(initial=0), variance, 1))
+        scale = _scale(variance)
         fold = Fold(inside, projection, mean.astype(np.float32), scale.astype(np.float32))
         return fold, scatter / np.outer(scale, scale) if with_gram else np.empty(0)
+
+
+def _scale(variance: np.ndarray) -> np.ndarray:
+    """Standard deviations; 1 for constant columns."""
+    return np.sqrt(np.where(variance > CONSTANT * variance.max(initial=0), variance, 1))
 
 
 def _diagonal(projection: np.ndarray, scatter: np.ndarray) -> np.ndarray:

@@ -77,7 +77,9 @@ class Scorer:
                 found = probe_dense(*output.representation, mine, None if depth is None else depth[split.train])
                 probed[i] = self._known(found, split)
         for members in shared.values():
-            parts = [Part(splits[i].train, splits[i].test, _matrix(outputs[i])) for i in members]
+            parts = [
+                Part(splits[i].train, splits[i].test, _matrix(outputs[i]), outputs[i].correlated) for i in members
+            ]  # fmt: skip
             tasks, depth = self._tasks(outputs[members[0]]), self._shown_depth(outputs[members[0]])
             for i, found in zip(members, probe_shared(self.panel.log1p, tasks, depth, parts), strict=True):
                 probed[i] = self._known(found, splits[i])

@@ -1,4 +1,6 @@
-"""Stage: cheap heads of one arm's operators over width, budget, seed and convention (decision 19; spec K4-K7, L 26-28).
+"""Stage: cheap heads of one arm's operators over width, budget, seed, rate and convention.
+
+Decision 19; spec K4 to K7, L 26 to 28.
 
 Every donor fold is one task. Heads are fitted on anchors or cells of training donors less `adaptor.validation_donors`
 of them; anchors of these give the plateau and the paper's selection score, so that nothing is chosen on a tested donor.
@@ -137,8 +139,11 @@ class Sweep:
         out = []
         if "let" in s.heads:
             seeds = range(first, first + (s.seeds if self._seeded else 1))
-            out += [Point("let", width, seed, str(budget)) for seed in seeds for budget in s.budgets]
-            out += [Point("let", other, first, str(s.width_budget)) for other in widths if other != width]
+            rate, *other_rates = s.learning_rates
+            out += [Point("let", width, seed, str(budget), rate) for seed in seeds for budget in s.budgets]
+            out += [Point("let", other, first, str(s.width_budget), rate) for other in widths if other != width]
+            other_rates = other_rates if wide else []
+            out += [Point("let", width, first, str(budget), other) for other in other_rates for budget in s.budgets]
         if "closed_form" in s.heads:
             out += [Point("closed_form", each, first) for each in widths]
         return [*out, *([Point("none", 0, first)] if wide and s.full_width else [])]
@@ -148,13 +153,14 @@ class Sweep:
         if self.arm in ("heads", "conventions"):
             return [{"heads": "heads", "conventions": "convention"}[self.arm]]
         standard, first = point.width == self.config.adaptor.width, point.seed == self.config.adaptor.seed
-        let = point.head == "let"
+        let, usual = point.head == "let", point.learning_rate in (0, self.settings.learning_rates[0])
         compared = self.arm == "drift" or (self.arm == "gaussian" and draw < self.settings.width_draws)
         members = {
-            "budget": let and standard and first,
-            "width": first and (not let or point.budget == str(self.settings.width_budget)),
-            "seed": let and standard and self._seeded,
-            "convention": standard and first and compared and self._other_conventions,
+            "budget": let and standard and first and usual,
+            "width": first and usual and (not let or point.budget == str(self.settings.width_budget)),
+            "seed": let and standard and usual and self._seeded,
+            "rate": let and standard and first and draw < self.settings.width_draws,
+            "convention": standard and first and usual and compared and self._other_conventions,
         }
         return [name for name, member in members.items() if member]
 
@@ -192,7 +198,7 @@ class Sweep:
             points = self.points(draw)
             for point in points:
                 total += FULL_CELL * cells if point.head == "none" else PROBE + PROBE_CELL * cells * point.width
-            for each, _ in {(point.width, point.seed) for point in points if point.head == "let"}:
+            for each, _, _ in {(p.width, p.seed, p.learning_rate) for p in points if p.head == "let"}:
                 total += (longest if each == width else TO_PLATEAU) * (EPOCH + EPOCH_ENTRY * each * entries)
         return total * len(self.folds)
 

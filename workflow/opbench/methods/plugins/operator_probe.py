@@ -41,6 +41,6 @@ class OperatorProbe(Method):
         """
         matrix = task.projection(variant.operator)
         if matrix is not None:
-            return Output(projection=np.ascontiguousarray(matrix[:, matrix.any(0)]), fits=0)
+            return Output(projection=np.ascontiguousarray(matrix[:, matrix.any(0)]), correlated=True, fits=0)
         train, test = (cells.features(variant.operator) for cells in (task.train, task.test))
         return Output(representation=(train, test), fits=0)

@@ -1,12 +1,14 @@
 """The house keeps its shape: arrows, sizes, generated files."""
 
 import ast
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
-from opbench.config import document, load_config, parse_config, read_yaml
+from opbench.config import document, load_config, merge, parse_config, read_yaml
 from opbench.io.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,10 +94,13 @@ def test_shipped_configurations_are_valid(path):
 
 
 def test_batteries_add_campaigns_and_sweeps_to_a_run():
-    raw = read_yaml(ROOT / "config/marrow.yaml")
-    added = read_yaml(ROOT / "config/marrow_evidence.yaml")
+    raw, added = (read_yaml(ROOT / "config" / name) for name in ("marrow.yaml", "marrow_evidence.yaml"))
     assert not set(raw["campaigns"]) & set(added["campaigns"])
-    config = parse_config(raw | added | {"campaigns": raw["campaigns"] | added["campaigns"]})
+    config = load_config(ROOT / "config/marrow.yaml", ROOT / "config/marrow_evidence.yaml")
+    assert set(config.campaigns) == set(raw["campaigns"]) | set(added["campaigns"])
+    expected = deepcopy(raw)
+    update_config(expected, added)
+    assert merge(raw, added) == expected, "not as Snakemake merges"
     assert config.sweeps.campaign_of("marrow", config.campaigns) == "evidence"
 
 

@@ -95,12 +95,24 @@ def tables(files, tmp_path_factory) -> dict[str, pd.DataFrame]:
 
 
 def test_every_point_of_every_sweep_is_there_once(tables):
-    keys = ["sweep", "operator", "convention", "head", "width", "budget", "seed", "split", "donor", "endpoint"]
+    keys = [
+        "sweep",
+        "operator",
+        "convention",
+        "head",
+        "width",
+        "budget",
+        "learning_rate",
+        "seed",
+        "split",
+        "donor",
+        "endpoint",
+    ]
     for table in tables.values():
         assert not table.duplicated(keys).any()
         assert table["value"].notna().equals(table["status"].isin(["ok", "cap"]))
     drift, gaussian = tables["drift"], tables["gaussian"]
-    assert set(drift["sweep"]) == {"budget", "width", "seed", "convention"}
+    assert set(drift["sweep"]) == {"budget", "width", "seed", "rate", "convention"}
     assert set(drift.query("sweep == 'budget'")["budget"]) == {"5", "20", "plateau"}
     assert set(drift.query("sweep == 'seed'")["seed"]) == {0, 1}
     wide = drift.query("sweep == 'width'").groupby("head")["width"].unique().map(set)
@@ -108,7 +120,7 @@ def test_every_point_of_every_sweep_is_there_once(tables):
     # Only the first draw is swept over width and convention; all have the standard width.
     assert set(gaussian.query("width == 2")["draw"]) == {0}
     assert set(gaussian.query("sweep == 'budget'")["draw"]) == {0, 1}
-    assert set(gaussian["sweep"]) == {"budget", "width", "convention"}
+    assert set(gaussian["sweep"]) == {"budget", "width", "rate", "convention"}
     assert set(tables["heads"]["sweep"]) == {"heads"}
     assert set(tables["heads"]["arm"]) == {"head"}
     other = tables["conventions"]
@@ -117,7 +129,7 @@ def test_every_point_of_every_sweep_is_there_once(tables):
 
 
 def test_a_head_in_two_sweeps_has_one_value(tables):
-    keys = ["head", "operator", "width", "budget", "seed", "split", "donor", "endpoint"]
+    keys = ["head", "operator", "width", "budget", "learning_rate", "seed", "split", "donor", "endpoint"]
     both = tables["drift"].query("head == 'let'").groupby(keys)["value"].nunique()
     assert both.max() == 1
 

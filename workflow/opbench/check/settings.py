@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from opbench.check.findings import Findings
-from opbench.config import Config, read_yaml
+from opbench.config import Config, merge, read_yaml
 from opbench.config.root import describe_problem
 from opbench.io.labels import method_labels
 from opbench.methods import registry
@@ -19,11 +19,11 @@ from opbench.statistics.family import WITHOUT_VERDICT
 
 
 def read_settings(paths: Sequence[str | Path], findings: Findings) -> Config | None:
-    """Read YAML files, later ones over earlier ones by top-level key; every wrong key is a problem of its own."""
+    """Read YAML files, later ones over earlier ones; every wrong key is a problem of its own."""
     raw: dict[str, Any] = {}
     for path in paths:
         with findings.collect():
-            raw |= read_yaml(path)
+            raw = merge(raw, read_yaml(path))
     if findings.problems:
         return None
     try:

@@ -163,8 +163,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def load_config(*paths: str | Path) -> Config:
-    """Read one or more YAML files, later ones over earlier ones by top-level key."""
+    """Read one or more YAML files, later ones over earlier ones as `--configfile` does."""
     raw: dict[str, Any] = {}
     for path in paths:
-        raw |= read_yaml(path)
+        raw = merge(raw, read_yaml(path))
     return parse_config(raw)
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Settings `over` others: sections key by key at every depth, as Snakemake merges files, and all else whole."""
+    out = dict(under)
+    for key, value in over.items():
+        old = out.get(key)
+        out[key] = merge(old if isinstance(old, dict) else {}, value) if isinstance(value, dict) else value
+    return out

@@ -22,6 +22,8 @@ STAGES = {
     "cDC": ("Dendritic", "mono_dc", 5), "T": ("Naive_CD4", "t", 5), "B": ("Naive_B", "b_plasma", 5),
 }  # fmt: skip
 GENES, DONORS, PER_LABEL = 40, 9, 8
+#: Columns that tell heads, donors and endpoints apart.
+HEAD = ("head", "width", "budget", "learning_rate", "seed", "split", "donor", "endpoint")
 RAW = {
     "run": "toy",
     "datasets": {
@@ -129,7 +131,7 @@ def test_every_point_of_every_sweep_is_there_once(tables):
 
 
 def test_a_head_in_two_sweeps_has_one_value(tables):
-    keys = ["head", "operator", "width", "budget", "learning_rate", "seed", "split", "donor", "endpoint"]
+    keys = ["operator", *HEAD]
     both = tables["drift"].query("head == 'let'").groupby(keys)["value"].nunique()
     assert both.max() == 1
 

@@ -78,7 +78,7 @@ def test_rule_script_and_results_folder_share_a_name():
 
 
 #: Files of config/ that are no whole configuration.
-NOT_WHOLE = ("claims.yaml", "marrow_evidence.yaml")
+NOT_WHOLE = ("claims.yaml", "marrow_evidence.yaml", "paper_evidence.yaml", "evidence_full.yaml")
 
 
 def test_generated_files_are_current():
@@ -93,15 +93,28 @@ def test_shipped_configurations_are_valid(path):
     assert load_config(path).run
 
 
-def test_batteries_add_campaigns_and_sweeps_to_a_run():
-    raw, added = (read_yaml(ROOT / "config" / name) for name in ("marrow.yaml", "marrow_evidence.yaml"))
+@pytest.mark.parametrize(("run", "panel"), [("marrow", "marrow"), ("paper", "immune")])
+def test_batteries_add_campaigns_and_sweeps_to_a_run(run, panel):
+    files = [ROOT / "config" / f"{name}.yaml" for name in (run, f"{run}_evidence")]
+    raw, added = map(read_yaml, files)
     assert not set(raw["campaigns"]) & set(added["campaigns"])
-    config = load_config(ROOT / "config/marrow.yaml", ROOT / "config/marrow_evidence.yaml")
+    config = load_config(*files)
     assert set(config.campaigns) == set(raw["campaigns"]) | set(added["campaigns"])
+    assert config.sweeps.campaign_of(panel, config.campaigns) == "evidence"
+    # The battery's draws are not for campaigns that did not ask for them.
+    own = {name: campaign.gaussian_draws for name, campaign in load_config(files[0]).campaigns.items()}
+    assert max(n or 0 for n in own.values()) <= 5
+    assert None not in own.values()
     expected = deepcopy(raw)
     update_config(expected, added)
     assert merge(raw, added) == expected, "not as Snakemake merges"
-    assert config.sweeps.campaign_of("marrow", config.campaigns) == "evidence"
+
+
+def test_the_long_battery_leaves_one_donor_out_with_more_draws():
+    names = ("marrow", "marrow_evidence", "evidence_full")
+    config = load_config(*(ROOT / "config" / f"{name}.yaml" for name in names))
+    assert config.campaigns["evidence"].design == "leave_one_donor_out"
+    assert config.operators.controls["shuffle"] == config.operators.gaussian_draws == 100
 
 
 def test_a_misspelt_key_is_named():

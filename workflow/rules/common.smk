@@ -308,6 +308,27 @@ def figure_files(suffix):
     ]
 
 
+def battery_files():
+    """Figures of control batteries, sweeps and claims."""
+    figures = ("evidence_nulls", "evidence_arms", "sweeps", "claims_board")
+    return [
+        f"{RESULTS}/figures/{figure}.{scope}.png"
+        for figure in figures
+        for scope in figure_scopes(figure)
+    ]
+
+
+def full_battery(wildcards):
+    """Nothing, where some battery leaves every donor out once; else a sentence that says what to add."""
+    designs = {c.design for n, c in CONFIG.campaigns.items() if is_battery(n)}
+    if "leave_one_donor_out" not in designs:
+        raise WorkflowError(
+            f"campaigns: of run '{CONFIG.run}', no campaign with 'control_head' leaves one donor out; "
+            "add config/evidence_full.yaml to --configfile."
+        )
+    return []
+
+
 def figure_inputs(wildcards):
     required, optional, _ = FIGURES[wildcards.figure]
     files = {name: table(name) for name in (*required, *optional)}

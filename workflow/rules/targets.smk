@@ -23,3 +23,17 @@ rule figures:
 rule nano:
     input:
         rules.pretrain_nano.output,
+
+
+rule evidence:
+    input:
+        rules.judge_arms.output,
+        rules.evaluate_claims.output,
+        battery_files(),
+
+
+rule evidence_full:
+    input:
+        full_battery,
+        rules.evidence.input,
+        rules.collect_calibration.output,

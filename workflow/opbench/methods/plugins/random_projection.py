@@ -1,9 +1,7 @@
 """Gaussian random projection of log1p expression to the head's width: no learning at all."""
 
-import numpy as np
-
-from opbench.io.seeds import keyed_rng
 from opbench.methods.interface import Method, Output, Plan, Task, Variant
+from opbench.methods.projections import random_directions
 
 DRAWS = 3
 
@@ -24,7 +22,6 @@ class RandomProjection(Method):
 
     def run(self, task: Task, variant: Variant) -> Output:
         """Project both sides on the same N(0, 1/d) matrix; it depends on the draw, not on the split."""
-        rng = keyed_rng(variant.seed, "random-projection", variant.draw)
-        matrix = rng.normal(0, variant.width**-0.5, (task.train.log1p.shape[1], variant.width))
-        matrix = matrix.astype(np.float32)
+        n_genes = task.train.log1p.shape[1]
+        matrix = random_directions("random-projection", variant.seed, variant.draw, n_genes, variant.width)
         return Output(representation=(task.train.log1p @ matrix, task.test.log1p @ matrix), fits=0)

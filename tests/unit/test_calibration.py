@@ -17,7 +17,7 @@ from opbench.config.evidence import Calibration, Evidence
 from opbench.io.errors import InputError
 from opbench.io.tables import CALIBRATION, SCORES, STRENGTHS, TRIALS, to_table
 from opbench.panels.ontology import Ontology
-from opbench.statistics.arms import Arm, compare_arms
+from opbench.statistics.arms import Arm, compare_arms, operator_spread
 from opbench.statistics.rule import VERDICT, judge_claim, outcome
 from opbench.statistics.tests import bh, signed_rank_exact
 
@@ -140,24 +140,25 @@ def scored(lead: float, seed=0, donors=14, control="gaussian") -> Scored:
 
 def test_referees_agree_on_what_is_plain():
     assert judge(scored(0.1), STATISTICS, RULE, 0) | {"donor_swapped": None} == dict.fromkeys(
-        ["rule", "rule_control", "donor_draws", "donor_draw"], True
+        ["rule", "rule_family", "rule_control", "donor_draws", "donor_draw"], True
     ) | {"donor_swapped": None, "equivalent": False}
     behind = judge(scored(-0.1), STATISTICS, RULE, 0)
     assert not any(found for test, found in behind.items() if test != "donor_swapped")  # signs are drawn
 
 
 def test_the_referee_s_verdict_is_that_of_the_rule_on_evidence_rows():
-    verdicts = set()
+    verdicts, alone = set(), RULE.model_copy(update={"trivial": []})
     for seed in range(12):
         case = scored(0.01 * (seed % 4), seed)
+        spread = operator_spread(case.real, case.controls, alone)
         rows = pd.DataFrame(
-            [compare_arms(case.real, arm, STATISTICS, RULE)._asdict() for arm in case.controls.values()]
+            [compare_arms(case.real, arm, STATISTICS, alone, spread)._asdict() for arm in case.controls.values()]
         )
         rows = rows.assign(control=list(case.controls), q=bh(rows["p"].to_numpy()), family=VERDICT, subset="all")
         rows = rows.assign(endpoint="e", run="r", panel="p", campaign="c")
         judged = [outcome(row, RULE.alpha, 8) for row in rows.to_dict("records")]
         rows = rows.assign(outcome=[j.outcome for j in judged], reason=[j.reason for j in judged])
-        verdict = judge_claim(rows, ["e"], RULE).verdict
+        verdict = judge_claim(rows, ["e"], alone).verdict
         assert judge(case, STATISTICS, RULE, 0)["rule"] == (verdict == "model_specific")
         verdicts.add(verdict)
     assert len(verdicts) > 1
@@ -220,7 +221,7 @@ def test_end_to_end_scores_are_a_table_that_the_whole_inference_takes(monkeypatc
     monkeypatch.setattr(
         end_to_end, "ADAPTOR", end_to_end.ADAPTOR.model_copy(update={"epochs": 2, "cells_per_stage": 8})
     )
-    for name, value in {"DRAWS": 3, "SEEDS": 2, "CELLS": 120, "GENES": 60}.items():
+    for name, value in {"DRAWS": 5, "SEEDS": 2, "CELLS": 120, "GENES": 60}.items():
         monkeypatch.setattr(end_to_end, name, value)
     scores = end_to_end.score_table(10, 1, Ontology.read("resources/ontology"))
     to_table(scores, SCORES, "scores")

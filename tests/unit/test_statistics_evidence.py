@@ -8,7 +8,7 @@ from statsmodels.stats.weightstats import ttost_paired
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.config.evidence import Evidence
 from opbench.io.tables import EVIDENCE, SCORES, read_table, to_table, write_table
-from opbench.statistics.arms import Arm, compare_arms, complete
+from opbench.statistics.arms import Arm, compare_arms, complete, operator_spread
 from opbench.statistics.equivalence import Component, components, margin_tests
 from opbench.statistics.evidence import effective_donors, judge_arms, write_evidence
 from opbench.statistics.floors import null_differences, null_floor
@@ -268,3 +268,19 @@ def test_a_planted_lead_beats_both_controls():
     assert found["outcome"].to_dict() == {"gaussian": "beats", "uniform": "beats"}
     behind = judged(table(simulated(np.random.default_rng(5), lead=-0.4)))
     assert behind["outcome"].to_dict() == {"gaussian": "loses", "uniform": "loses"}
+
+
+def test_a_single_operator_is_guarded_by_how_far_random_ones_lie_apart():
+    rng = np.random.default_rng(5)
+    donor = rng.normal(0.8, 0.02, (14, 1))
+    draws = Arm(donor + np.array([0.0, 0.03, 0.06, 0.01, 0.02]), random=True)
+    alike = Arm(donor + np.array([0.0, 0.001, 0.002]))
+    real = Arm(donor + 0.02 + np.array([0.0, 0.001]))
+    rule = Evidence(must_beat=["gaussian", "uniform"])
+    spread = operator_spread(real, {"gaussian": draws, "uniform": alike}, rule)
+    assert spread == pytest.approx(0.06)  # of the ten pairs of draws the largest
+    assert compare_arms(real, alike, STATISTICS, rule).null_floor == pytest.approx(0.002)
+    assert compare_arms(real, alike, STATISTICS, rule, spread).null_floor == pytest.approx(0.06)
+    assert compare_arms(real, draws, STATISTICS, rule, 1.0).null_floor == pytest.approx(0.06)  # draws have their own
+    assert np.isnan(compare_arms(real, Arm(donor), STATISTICS, rule, spread).null_floor)
+    assert np.isnan(operator_spread(real, {"dense": draws}, rule))

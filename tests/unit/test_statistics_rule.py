@@ -34,10 +34,16 @@ LOSS = {"effect": -0.05, "ci_low": -0.07, "ci_high": -0.03}
         ({"p_equivalence": 0.01}, "beats", "difference"),  # a lead inside the margin is still a lead
         ({"n_donors": 7}, "not_testable", "7 donors, fewer than 8"),
         ({"null_floor": NAN}, "not_testable", "no null floor"),
+        ({"kind": "random", "n_draws": 4, "rank": 0}, "not_testable", "4 draws, fewer than 5"),
+        ({"kind": "random", "n_draws": 5, "rank": 1}, "beats", "1 of 5 draws at least as good"),
+        ({"kind": "fixed", "n_draws": 1}, "beats", "difference"),
+        ({"capped_control": 0.5, "capped_real": 0.3}, "not_testable", "50% of the control's heads were still training"),
+        ({"capped_control": 0.5, "capped_real": 0.45}, "beats", "difference"),
+        (LOSS | {"capped_control": 0.5, "capped_real": 0.0}, "loses", "difference"),  # behind what is not even trained
     ],
 )
 def test_outcome(change, expected, told):
-    found = outcome(WIN | change, alpha=0.05, min_donors=8)
+    found = outcome(WIN | change, alpha=0.05, min_donors=8, min_draws=5)
     assert found.outcome == expected
     assert told in found.reason
 
@@ -64,8 +70,9 @@ def claim(outcomes: dict[str, str], endpoint="e", **columns) -> pd.DataFrame:
     ("outcomes", "verdict", "readable", "told"),
     [
         (WON | READ, "model_specific", True, "the strongest is uniform on e: about uniform"),
-        (WON, "model_specific", None, "beats every control"),
-        (WON | READ | {"identity": "not_separable"}, "model_specific", False, "beats every control"),
+        (WON, "not_testable", None, "none of identity, floor_mean ran"),
+        (WON | READ | {"identity": "not_separable"}, "not_separable", False, "but not identity on e: about identity"),
+        (WON | READ | {"floor_mean": "loses"}, "not_separable", False, "but not floor_mean on e"),
         (WON | READ | {"uniform": "not_separable"}, "not_separable", True, "uniform on e"),
         (WON | {"uniform": "equivalent"}, "not_separable", None, "matched control: uniform"),
         ({"gaussian": "not_separable"}, "not_separable", None, "gaussian on e"),  # one missing arm excuses nothing
@@ -94,7 +101,7 @@ def test_a_claim_that_the_real_operator_is_worse_is_read_from_the_other_side():
 
 
 def test_a_claim_on_two_endpoints_must_hold_on_both():
-    both = pd.concat([claim(WON), claim(WON | {"gaussian": "not_separable"}, "f")])
+    both = pd.concat([claim(WON | READ), claim(WON | {"gaussian": "not_separable"}, "f")])
     assert judge_claim(both, ["e"], RULE).verdict == "model_specific"
     assert judge_claim(both, ["e", "f"], RULE).verdict == "not_separable"
     assert "no comparison that carries a verdict on g" in judge_claim(both, ["e", "g"], RULE).reason

@@ -110,7 +110,7 @@ def score_table(donors: int, seed: int, ontology: Ontology) -> pd.DataFrame:
 def verdicts(scores: pd.DataFrame, evidence: Evidence, statistics: Statistics) -> dict[str, float]:
     """What the rule and two plain tests over donors say of one score table, and the lead."""
     endpoints = Endpoints(verdict=[ENDPOINT], min_donors=2)
-    rule = evidence.model_copy(update={"must_beat": ["gaussian"], "budget": "fixed"})
+    rule = evidence.model_copy(update={"must_beat": ["gaussian"], "trivial": [], "budget": "fixed"})
     judged = judge_arms(scores, endpoints, statistics, rule, ADAPTOR.width)
     verdict = judge_claim(judged, [ENDPOINT], rule).verdict
     by_donor = scores.groupby(["arm", "draw", "seed", "donor"])["value"].mean().dropna()

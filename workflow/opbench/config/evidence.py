@@ -36,6 +36,11 @@ class Evidence(Section):
         ["identity", "floor_mean", "floor_detection", "floor_library", "majority_class"],
         description="Controls (arms without a model, or methods) that a *readable* operator must beat.",
     )
+    min_draws: int = Field(
+        5,
+        ge=2,
+        description="Fewest draws of a random must-beat control; with 20 the real operator's rank is worth 1/21.",
+    )
     budget: Literal["fixed", "plateau"] = Field("plateau", description="Training budget at which the rule decides.")
     floor_level: float = Field(
         0.95, gt=0.5, lt=1, description="Quantile of null-vs-null differences that a lead must exceed."

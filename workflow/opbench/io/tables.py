@@ -74,13 +74,15 @@ LATENT = _schema(
     label=TEXT, branch=TEXT, depth=REAL, x=REAL, y=REAL, z=REAL,
 )  # fmt: skip
 #: The real operator against one control; `p` holds the draws fixed, the interval does not. A family of its own says
-#: whether a row decides (statistics/rule.py); `draw_low` and `draw_high` are the extremes of the draws' means.
+#: whether a row decides (statistics/rule.py); `draw_low` and `draw_high` are the extremes of the draws' means,
+#: `capped_*` the shares of scores whose head, or probe, was at its cap.
 EVIDENCE = _schema(
     run=TEXT, panel=TEXT, campaign=TEXT, family=TEXT, subset=TEXT, endpoint=TEXT, real=TEXT, control=TEXT, kind=TEXT,
     width=INT, budget=TEXT, n_donors=INT, n_real=INT, n_draws=INT, left_out=INT, real_value=REAL, control_value=REAL,
     draw_low=REAL, draw_high=REAL, effect=REAL, ci_low=REAL, ci_high=REAL, statistic=REAL, p=REAL, p_floor=REAL,
     q=REAL, rank=INT, p_draws=REAL, null_floor=REAL, real_floor=REAL, effective_donors=REAL, detectable=REAL,
-    margin=REAL, p_noninferiority=REAL, p_equivalence=REAL, outcome=TEXT, reason=TEXT,
+    margin=REAL, p_noninferiority=REAL, p_equivalence=REAL, capped_real=REAL, capped_control=REAL, outcome=TEXT,
+    reason=TEXT,
 )  # fmt: skip
 #: Cheap heads over width (0: none, the probe sits on the features), budget, seed, learning rate and convention; a head
 #: at the standard values of all is in several sweeps. Selection scores are of held-out training anchors

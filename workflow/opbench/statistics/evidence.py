@@ -9,7 +9,7 @@ import pandas as pd
 from opbench.config.benchmark import Endpoints, Statistics
 from opbench.config.evidence import FIXED_ARMS, RANDOM_ARMS, Evidence
 from opbench.io.tables import EVIDENCE, SCORED, SCORES, read_table, write_table
-from opbench.statistics.arms import Arm, compare_arms, complete
+from opbench.statistics.arms import Arm, compare_arms, complete, operator_spread
 from opbench.statistics.draws import by_draw
 from opbench.statistics.family import CAMPAIGN, healthy_donors, is_null, verdict_endpoints
 from opbench.statistics.power import detectable
@@ -62,14 +62,20 @@ def _comparisons(rows: pd.DataFrame, statistics: Statistics, evidence: Evidence)
     arms = _arms(rows)
     cells = rows[rows["control"] == REAL].groupby("donor")["n"].mean().reindex(np.unique(rows["donor"])).to_numpy()
     real = arms.pop(REAL)
+    spread = operator_spread(real, arms, evidence)
+    capped = (rows["status"] == "cap").groupby(rows["control"]).mean()
     for name, arm in sorted(arms.items()):
-        found = compare_arms(real, arm, statistics, evidence)
+        # Floors of one number per cell are no operators, and have no kind.
+        of_a_kind = _kind(name, arm) == "fixed"
+        found = compare_arms(real, arm, statistics, evidence, spread if of_a_kind else float("nan"))
         donors, _, values = complete(real.values, arm.values)
         means = values.mean(axis=0) if found.n_donors else np.full(1, np.nan)
         smallest = detectable(found.n_donors, evidence.alpha, evidence.power) if found.n_donors > 1 else None
         yield found._asdict() | {
             "control": name,
             "kind": _kind(name, arm),
+            "capped_real": float(capped[REAL]),
+            "capped_control": float(capped[name]),
             "draw_low": float(means.min()),
             "draw_high": float(means.max()),
             "effective_donors": effective_donors(cells[donors]),
@@ -139,7 +145,9 @@ def judge_arms(
     if not parts:
         return EVIDENCE.empty_table().to_pandas()
     frame = pd.concat(parts, ignore_index=True).assign(real=REAL)
-    judged = [outcome(row, evidence.alpha, endpoints.min_donors) for row in frame.to_dict("records")]
+    judged = [
+        outcome(row, evidence.alpha, endpoints.min_donors, evidence.min_draws) for row in frame.to_dict("records")
+    ]
     frame = frame.assign(outcome=[found.outcome for found in judged], reason=[found.reason for found in judged])
     return frame[EVIDENCE.names]
 

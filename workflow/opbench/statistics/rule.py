@@ -27,17 +27,26 @@ class Judged(NamedTuple):
     reason: str
 
 
-def outcome(row: Mapping[str, Any], alpha: float, min_donors: int) -> Judged:
+#: A control whose heads were at the epoch cap more often than the real operator's, by more than this share, is not
+#: beaten: a lead over heads that were still training says nothing (epoch budgets have turned the sign; spec K5).
+CAPPED = 0.1
+
+
+def outcome(row: Mapping[str, Any], alpha: float, min_donors: int, min_draws: int = 0) -> Judged:
     """Judge one comparison with one control.
 
     `beats`: the effect exceeds the null floor, its donor × draw interval lies above 0, and q < alpha (p outside the
     declared family). `loses`: the same on the other side. `equivalent`: neither, and both one-sided tests of the margin
     reject at alpha; where the margin is the null floor, this says no more than that the two are as alike as two draws
     of the control. `not_separable`: none of these, which is no evidence of equality. `not_testable`: fewer than
-    `min_donors` donors, or nothing to take a floor from.
+    `min_donors` donors, fewer than `min_draws` draws of a random arm, nothing to take a floor from, or a lead over
+    heads that were still training at the epoch cap.
     """
     if row["n_donors"] < min_donors:
         return Judged("not_testable", f"{row['n_donors']} donors, fewer than {min_donors}")
+    random = row.get("kind") == "random"
+    if random and row["n_draws"] < min_draws:
+        return Judged("not_testable", f"{row['n_draws']} draws, fewer than {min_draws}")
     if np.isnan(row["null_floor"]):
         return Judged("not_testable", "a single draw or adaptor seed gives no null floor")
     name, p = ("p", row["p"]) if np.isnan(row["q"]) else ("q", row["q"])
@@ -48,7 +57,14 @@ def outcome(row: Mapping[str, Any], alpha: float, min_donors: int) -> Judged:
         f"difference {effect:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], "
         f"null floor {floor:.3f}, {name} {p:.2g}"
     )
+    if random:
+        facts += f", {row['rank']} of {row['n_draws']} draws at least as good"
     if beyond and clear and p < alpha:
+        training = row.get("capped_control", 0.0)
+        if effect > 0 and training - row.get("capped_real", 0.0) > CAPPED:
+            return Judged(
+                "not_testable", f"{training:.0%} of the control's heads were still training at the cap; {facts}"
+            )
         return Judged("beats" if effect > 0 else "loses", facts)
     if row["p_equivalence"] < alpha:
         margin = "the null floor" if row["margin"] == floor else f"{row['margin']:.3f}"
@@ -84,17 +100,20 @@ def judge_claim(rows: pd.DataFrame, endpoints: Sequence[str], evidence: Evidence
 
     - `not_testable`: an endpoint without rows, or no must-beat control that could be judged;
     - `contradicted`: a must-beat control is significantly ahead, against the claim;
-    - `not_separable`: a must-beat control is not beaten, be it equivalent or not told apart;
+    - `not_separable`: a must-beat control is not beaten, be it equivalent or not told apart, or all are and a trivial
+      one (no operator, one number per cell) is not;
     - `readable`: every must-beat control that could be judged is beaten, as is every trivial one, but one could not be;
-    - `model_specific`: every must-beat control is beaten on every endpoint.
+    - `model_specific`: every must-beat control is beaten on every endpoint, and every trivial one.
 
-    What lacks a must-beat control and does not beat the trivial ones is `not_testable` too. Raises `ValueError` for
+    What lacks a must-beat control and does not beat the trivial ones is `not_testable` too, and so is what beats the
+    must-beat controls where none of `evidence.trivial` ran. A claim that the real operator is worse asks no more of the
+    trivial ones. Raises `ValueError` for
     rows of several campaigns.
     """
     rows = rows[rows["endpoint"].isin(endpoints) & (rows["subset"] == "all")]
     if rows[["run", "panel", "campaign"]].drop_duplicates().shape[0] > 1:
         raise ValueError("A claim is judged within one campaign; hand in the rows of one.")
-    readable = _readable(rows[rows["family"].isin([VERDICT, READABLE])], evidence)
+    readable = _readable(rows, evidence)
     if direction < 0:
         rows = rows.assign(outcome=rows["outcome"].replace(MIRRORED))
     must = rows[(rows["family"] == VERDICT) & rows["control"].isin(evidence.must_beat)]
@@ -116,7 +135,12 @@ def judge_claim(rows: pd.DataFrame, endpoints: Sequence[str], evidence: Evidence
     if len(unbeaten):
         return verdict("not_separable", f"not separable from a matched control: {_named(unbeaten)}")
     if not missing:
-        return verdict("model_specific", f"beats every control; the strongest is {_named(hardest.to_frame().T)}")
+        beaten = f"beats every matched control; the strongest is {_named(hardest.to_frame().T)}"
+        if direction > 0 and readable is False:
+            return verdict("not_separable", f"{beaten}; but not {_named(_unread(rows, evidence))}")
+        if direction > 0 and readable is None and evidence.trivial:
+            return verdict("not_testable", f"{beaten}; but none of {', '.join(evidence.trivial)} ran")
+        return verdict("model_specific", beaten)
     if readable:
         return verdict("readable", f"beats the trivial controls and those that ran, but {missing}")
     return verdict("not_testable", f"not testable: {missing}")
@@ -136,9 +160,20 @@ def _missing(must: pd.DataFrame, endpoints: Sequence[str], evidence: Evidence) -
     return "; ".join(parts)
 
 
+def _trivial(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """Comparisons with trivial controls that could be judged."""
+    rows = rows[rows["family"].isin([VERDICT, READABLE])]
+    return rows[rows["control"].isin(evidence.trivial) & (rows["outcome"] != "not_testable")]
+
+
 def _readable(rows: pd.DataFrame, evidence: Evidence) -> bool | None:
-    trivial = rows[rows["control"].isin(evidence.trivial) & (rows["outcome"] != "not_testable")]
+    trivial = _trivial(rows, evidence)
     return None if trivial.empty else bool((trivial["outcome"] == "beats").all())
+
+
+def _unread(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    trivial = _trivial(rows, evidence)
+    return trivial[trivial["outcome"] != "beats"]
 
 
 def _named(rows: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import yaml
 
-from opbench.config import parse_config
+from opbench.config import merge, parse_config
 from opbench.config.evidence import FIXED_ARMS, RANDOM_ARMS
 from opbench.config.model import Adaptor
 from opbench.io.locate import locate
@@ -99,3 +99,17 @@ def test_a_campaign_s_seeds_cap_and_controls_are_in_the_plan():
     assert (plans["lodo"].seeds, plans["lodo"].adaptor.max_epochs) == (4, 300)
     assert (plans["grouped"].seeds, plans["grouped"].adaptor.max_epochs) == (1, Adaptor().max_epochs)
     assert all(plan.controls == {"uniform": 1, "dense": 2} for plan in plans.values())
+
+
+def test_the_battery_in_the_template_for_own_data_has_every_control_that_the_rule_asks_for():
+    text = locate("config/own_data.yaml").read_text()
+    battery = text[text.index("# operators:") :].replace("\n# ", "\n").removeprefix("# ")
+    config = parse_config(merge(yaml.safe_load(text), yaml.safe_load(battery)))
+    campaign = config.campaigns["evidence"]
+    assert "control_head" in campaign.methods
+    assert {*config.evidence.must_beat} <= {"gaussian", *config.operators.controls}
+    assert {*config.evidence.trivial} <= {*campaign.methods, *config.operators.controls}
+    shown = locate("docs/evidence.md").read_text().split("```yaml\n")[1].split("```")[0]
+    named = yaml.safe_load(shown)
+    assert named["operators"] == yaml.safe_load(battery)["operators"]
+    assert named["campaigns"]["evidence"] == yaml.safe_load(battery)["campaigns"]["evidence"]

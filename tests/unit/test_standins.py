@@ -83,6 +83,17 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
+def test_a_run_of_several_files_names_them_all(tmp_path, capsys):
+    more = tmp_path / "more.yaml"
+    more.write_text("datasets: {mine: {path: other.h5ad, labels: resources/labels/vangalen.tsv}}\n")
+    files = [str(ROOT / "config/own_data.yaml"), str(more)]
+    made = tmp_path / "data"
+    assert main(["stand-ins", str(made), "--cells-per-donor", "100", "--configfile", *files]) == 0
+    assert (made / "other.h5ad").is_file()
+    assert not (made / "MY_CELLS.h5ad").exists()
+    assert f"--configfile {' '.join(files)}" in capsys.readouterr().out
+
+
 def test_every_file_of_the_configuration_is_there(folder):
     config = load_config(ROOT / "config/paper.yaml")
     named = {dataset.path for dataset in config.datasets.values()} | {config.model.checkpoint, "STAND-INS.txt"}

@@ -56,6 +56,19 @@ def test_missing_data_stops_before_any_job(checkout):
     stops_with(checkout.snakemake(config=config), "nowhere.h5ad", "OPBENCH_DATA")
 
 
+def test_a_run_without_battery_has_no_evidence_and_says_what_to_add(checkout):
+    campaigns = {name: yaml.safe_load(TINY.read_text())["campaigns"][name] for name in ("lodo", "grouped")}
+    config = configured(checkout, "plain", campaigns=campaigns)
+    runs = {"evidence": config, "evidence_full": configured(checkout, "folds")}
+    said = {name: checkout.snakemake(name, "--dry-run", config=run) for name, run in runs.items()}
+    assert {name: done.returncode for name, done in said.items()} == {"evidence": 1, "evidence_full": 1}
+    # Snakemake adds to what an input function raises where it was raised.
+    assert "run 'plain', none names 'control_head' in its methods" in said["evidence"].stdout
+    assert "config/marrow_evidence.yaml" in said["evidence"].stdout
+    assert "run 'folds', no campaign with 'control_head' leaves one donor out" in said["evidence_full"].stdout
+    assert "as the last file" in said["evidence_full"].stdout
+
+
 def test_results_that_cannot_be_written_stop_before_any_job(checkout):
     (checkout.folder / "results").write_text("in the way")
     try:

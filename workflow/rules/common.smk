@@ -318,13 +318,25 @@ def battery_files():
     ]
 
 
+def some_battery(wildcards):
+    """Nothing, where some campaign is a battery; else a sentence that says what to add."""
+    if not any(is_battery(name) for name in CONFIG.campaigns):
+        raise WorkflowError(
+            f"campaigns: of run '{CONFIG.run}', none names 'control_head' in its methods, so that there is no battery; "
+            "add config/marrow_evidence.yaml to --configfile after the run's own file, or write a battery as "
+            "docs/evidence.md shows."
+        )
+    return []
+
+
 def full_battery(wildcards):
     """Nothing, where some battery leaves every donor out once; else a sentence that says what to add."""
+    some_battery(wildcards)
     designs = {c.design for n, c in CONFIG.campaigns.items() if is_battery(n)}
     if "leave_one_donor_out" not in designs:
         raise WorkflowError(
             f"campaigns: of run '{CONFIG.run}', no campaign with 'control_head' leaves one donor out; "
-            "add config/evidence_full.yaml to --configfile."
+            "give config/evidence_full.yaml as the last file of --configfile, after that of the battery."
         )
     return []
 

@@ -128,7 +128,12 @@ rule collect_sweeps:
         sweeps=sweep_files(),
     output:
         sweeps=table("sweeps"),
-        tsv=table_text("sweeps"),
+        tsv=report(
+            table_text("sweeps"),
+            caption="../report/table_sweeps.rst",
+            category="Tables",
+            labels={"table": "sweeps"},
+        ),
     log:
         f"{LOGS}/collect_sweeps/sweeps.log",
     conda:

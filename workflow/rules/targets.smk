@@ -27,6 +27,7 @@ rule nano:
 
 rule evidence:
     input:
+        some_battery,
         rules.judge_arms.output,
         rules.evaluate_claims.output,
         battery_files(),

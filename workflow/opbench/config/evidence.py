@@ -25,7 +25,7 @@ MustBeat = Literal["gaussian", ControlArm]
 
 
 class Evidence(Section):
-    """The pre-registered rule (spec L, last paragraph): what the real operator must beat, and by how much."""
+    """The rule, fixed before the run: what the real operator must beat, and by how much (docs/evidence.md)."""
 
     must_beat: list[MustBeat] = Field(
         ["gaussian", "shuffle", "uniform", "coexpression", "row_permuted"],

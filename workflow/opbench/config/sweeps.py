@@ -15,7 +15,7 @@ Convention = Literal["operator", "operator_binned", "embedding"]
 
 
 class Sweeps(Section):
-    """Heads on anchors and in closed form: does a verdict depend on width, budget, seed or convention (decision 19)?"""
+    """Heads on anchors and in closed form: does a verdict depend on width, budget, seed or token convention?"""
 
     panels: list[Name] = Field(
         [], description="Panels that are swept; each needs a campaign that leaves donors out. []: none."

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 from opbench.config import Config, load_config
@@ -18,20 +19,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line a method, and one a campaign that it gives nothing in."""
+    """Print one line a method, one a campaign that it gives nothing in, and last what is broken: exit status 1."""
     # A method that cannot be set up has its reason in one line below; its traceback belongs to a job's log.
     logging.getLogger("opbench.run_method").setLevel(logging.CRITICAL)
     config = load_config(*options.configuration)
-    for line in listing(config):
+    lines, broken = listing(config)
+    for line in lines:
         print(line)
-    return 0
+    for line in broken:
+        print(f"opbench: {line}", file=sys.stderr)
+    return int(bool(broken))
 
 
-def listing(config: Config) -> list[str]:
-    """Lines of the list: name, protocol, arms in the campaigns that run it, and why it is skipped where it is."""
+def listing(config: Config) -> tuple[list[str], list[str]]:
+    """Lines of the list: name, protocol, arms in the campaigns that run it, and why it is skipped where it is.
+
+    The second list has a sentence for each method that cannot be set up, whether or not a campaign asks for it.
+    """
     folders = config.method_folders
     asked = {name: registry.chosen(c.methods or config.methods, folders) for name, c in config.campaigns.items()}
-    rows, remarks = [("method", "protocol", "core", "environment", "arms", "campaigns", "label")], {}
+    rows, remarks, broken = [("method", "protocol", "core", "environment", "arms", "campaigns", "label")], {}, []
     for name, path in registry.plugin_files(folders).items():
         plans = {campaign: make_plan(config, campaign) for campaign in config.campaigns}
         opened = {campaign: open_method(name, plan, folders) for campaign, plan in plans.items()}
@@ -42,12 +49,14 @@ def listing(config: Config) -> list[str]:
         rows.append((name, method.protocol, "yes" if method.core else "no", method.environment, str(arms),
                      ", ".join(runs) or "-", _label(method, path)))  # fmt: skip
         remarks[name] = [f"    {c}: {gap.status}: {gap.reason}" for c, gap in gaps.items()]
+        wrong = [gap for _, _, gap in opened.values() if gap and gap.status != "not_applicable"]
+        broken += [f"{path}: the method cannot be set up ({gap.reason}); correct it." for gap in wrong[:1]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     lines = []
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
         lines += ["  ".join([*cells, row[-1]]), *remarks.get(row[0], [])]
-    return lines
+    return lines, broken
 
 
 def _label(method: Method, path: Path) -> str:

@@ -22,7 +22,9 @@ NOTE = "STAND-INS.txt"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", type=Path, help="folder to write to; name it in OPBENCH_DATA afterwards")
-    parser.add_argument("--configfile", required=True, type=Path, help="configuration whose files are stood in for")
+    parser.add_argument(
+        "--configfile", required=True, nargs="+", type=Path, help="YAML files of the run whose files are stood in for"
+    )
     parser.add_argument("--cells-per-donor", type=int, default=150, help="benchmarked cells a donor (default 150)")
     parser.add_argument("--seed", type=int, default=0, help="seed of cells and weights (default 0)")
     parser.add_argument(
@@ -35,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     from opbench.standins.cells import write_standin
     from opbench.standins.checkpoint import write_standin_checkpoint
 
-    config = load_config(options.configfile)
+    config = load_config(*options.configfile)
+    given = " ".join(map(str, options.configfile))
     _check_size(config, options.cells_per_donor)
     vocabulary = options.vocabulary or SYMBOLS
     files = {name: options.folder / Path(d.path).name for name, d in config.datasets.items() if d.path}
@@ -51,10 +54,10 @@ def run(options: argparse.Namespace) -> int:
             lines.append(f"{target.name}: {size}")
     if checkpoint:
         lines.append(f"{checkpoint.name}: {write_standin_checkpoint(config, vocabulary, options.seed, checkpoint)}")
-    text = f"Simulated stand-ins for {options.configfile} (seed {options.seed}). Evidence of nothing.\n"
+    text = f"Simulated stand-ins for {given} (seed {options.seed}). Evidence of nothing.\n"
     write_text(text + "".join(f"{line}\n" for line in lines), options.folder / NOTE)
     print(text + "\n".join(lines))
-    print(f"OPBENCH_DATA={options.folder} snakemake --cores 2 --configfile {options.configfile}")
+    print(f"OPBENCH_DATA={options.folder} snakemake --cores 2 --configfile {given}")
     return 0
 
 

@@ -21,7 +21,7 @@ CONTRACTS = {
     "scores": t.SCORES, "comparisons": t.COMPARISONS, "costs": t.COSTS, "splits": t.SPLITS,
     "leakage": t.LEAKAGE, "panels": t.PANELS, "summary": t.SUMMARY, "nulls": t.NULLS, "ratio": t.RATIO,
     "evidence": t.EVIDENCE, "claims": t.CLAIMS, "operator_facts": t.OPERATOR_FACTS,
-    "embedding_repeat": t.EMBEDDING_REPEAT,
+    "embedding_repeat": t.EMBEDDING_REPEAT, "sweeps": t.SWEEPS,
 }  # fmt: skip
 
 

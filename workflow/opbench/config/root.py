@@ -1,5 +1,7 @@
 """The whole configuration, with the checks that cross sections."""
 
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -84,21 +86,70 @@ class Config(Section):
             raise ValueError(
                 f"model.corpus: dataset '{self.model.corpus}' has no 'corpus' filter; name its cells there"
             )
-        if self.model.checkpoint is None and self.model.pretrain.layers % 3:
-            raise ValueError("model.pretrain.layers must be a multiple of 3 (three equal drift blocks)")
+        if self.model.checkpoint is None:
+            self._trained_heads()
         return self
 
+    def _trained_heads(self) -> None:
+        """A model that the run trains has the heads of its recipe; those of a checkpoint are told by its files."""
+        recipe = self.model.pretrain
+        if recipe.layers % 3:
+            raise ValueError("model.pretrain.layers must be a multiple of 3 (three equal drift blocks)")
+        for section, names in (("operators", self.operators.single_heads), ("sweeps", self.sweeps.single_heads)):
+            for name in names:
+                head = re.fullmatch(r"L(\d+)H(\d+)", name)
+                if head and (int(head[1]) >= recipe.layers or int(head[2]) >= recipe.heads):
+                    raise ValueError(
+                        f"{section}.single_heads: '{name}' is outside the model's {recipe.layers} layers x "
+                        f"{recipe.heads} heads; both count from 0"
+                    )
 
-def parse_config(raw: object) -> Config:
-    """Validate a raw configuration; the error names every key that is wrong, in one sentence."""
+
+def parse_config(raw: object, files: Mapping[str, dict[str, Any]] | None = None) -> Config:
+    """Validate a raw configuration; the error names every key that is wrong, in one sentence.
+
+    `files` are the files that were merged into it, by path: the error then names those that give the keys.
+    """
     if not isinstance(raw, dict):
         raise InputError(f"configuration: is a {type(raw).__name__}, not sections by name; see config/README.md.")
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(describe_problem(item) for item in error.errors())
+        found: dict[str, list[str]] = {}
+        for where, text in problems_by_file(error, files or {}):
+            found.setdefault(where, []).append(text)
+        problems = "; ".join(f"{where}: {'; '.join(texts)}" for where, texts in found.items())
         end = "" if problems.endswith("?") else "."
-        raise InputError(f"configuration: {problems}{end}") from None
+        raise InputError(f"{problems}{end}") from None
+
+
+def problems_by_file(error: ValidationError, files: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Each problem in words, after the file that gives the wrong key (`configuration` without files)."""
+    found = []
+    for item in error.errors():
+        text = describe_problem(item)
+        # A check that crosses sections has no place of its own and begins with the one that it names.
+        place = item["loc"] or tuple(re.split(r"[ :,]", text, maxsplit=1)[0].split("."))
+        found.append((" and ".join(_givers(place, files)) or "configuration", text))
+    return found
+
+
+def _givers(place: tuple[int | str, ...], files: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Files whose keys make up the merged value at `place`, or at the nearest section above it that any gives."""
+    held: dict[str, Any] = dict(files)
+    for part in place:
+        inside: dict[str, Any] = {}
+        for path, value in held.items():
+            if isinstance(value, list) and isinstance(part, int) and part < len(value):
+                inside[path] = value[part]
+            elif isinstance(value, dict) and part in value:
+                # As in `merge`: sections come together, all else is taken from the last file.
+                together = isinstance(value[part], dict) and all(isinstance(old, dict) for old in inside.values())
+                inside = (inside if together else {}) | {path: value[part]}
+        if not inside:
+            break
+        held = inside
+    return list(held)
 
 
 def describe_problem(item: Any) -> str:
@@ -164,10 +215,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def load_config(*paths: str | Path) -> Config:
     """Read one or more YAML files, later ones over earlier ones as `--configfile` does."""
+    files = {str(path): read_yaml(path) for path in paths}
+    return parse_config(merge_all(files), files)
+
+
+def merge_all(files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The settings of several files, each over those before it."""
     raw: dict[str, Any] = {}
-    for path in paths:
-        raw = merge(raw, read_yaml(path))
-    return parse_config(raw)
+    for content in files.values():
+        raw = merge(raw, content)
+    return raw
 
 
 def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

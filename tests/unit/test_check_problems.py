@@ -138,6 +138,19 @@ PROBLEMS: dict[str, tuple[dict, Harm | None, tuple[str, ...]]] = {
     "a mis-shaped tensor": (edited(), tensors(lambda s: s.update({OUT: torch.zeros(3, 3)})), (OUT, "(3, 3)", "(8, 8)")),
     "a large id": (edited(), lines("model/vocab.json", lambda t: t.replace(": 7,", ": 7777,")), ("vocab.json", "7777")),
     "a head outside": (edited(put("operators.single_heads", ["L3H0"])), None, ("single_heads", "'L3H0'", "3 layers")),
+    "a swept head outside": (
+        edited(put("sweeps", {"single_heads": ["L0H2"]})),
+        None,
+        ("sweeps.single_heads", "'L0H2'", "2 heads"),
+    ),
+    "a swept head that is none": (
+        edited(put("sweeps", {"single_heads": ["0-2"]})),
+        None,
+        ("sweeps.single_heads", "'0-2'"),
+    ),
+    "no claims file": (edited(put("claims", {"file": "claim.yaml"})), None, ("claims.file", "'claim.yaml'")),
+    "an unknown role": (edited(put("claims", {"analogues": {"cd4": ["t_vs_ctl"]}})), None, ("analogues", "'cd4'")),
+    "an unknown control": (edited(put("evidence", {"trivial": ["floor"]})), None, ("evidence.trivial", "'floor'")),
     "a head that is none": (edited(put("operators.single_heads", ["3-0"])), None, ("single_heads", "'3-0'")),
     "more genes than there are": (edited(put("panels.mine.genes.n", 300)), None, ("panels.mine.genes.n", "300", "120")),
     "an unknown gene": (*genes("file", "G0001\nG0002\nG9999\n"), ("genes.txt", "'G9999'")),
@@ -214,6 +227,7 @@ def test_too_little_disk_is_a_problem_and_too_little_memory_a_warning(check, mon
     [
         ([put("endpoints.min_donors", 10)], None, "fewer than 10 donors"),
         ([put("datasets.mine.library_is_partial", True)], None, "library_is_partial"),
+        ([put("operators.controls", {"shuffle": 2})], None, "name control_head"),
         ([], lambda f: (f / "model" / "recipe.json").unlink(), "overlap"),
         ([put("endpoints.min_donors", 5), put("campaigns.lodo.splits", 5),
           put("campaigns.lodo.tested", ["D01", "D02", "D03", "D04", "D05"])], None, "cannot be reached"),

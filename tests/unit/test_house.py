@@ -23,7 +23,7 @@ MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)
     "claims": GROUND | {"statistics", "claims"},
     "figures": GROUND | {"figures"},
     "standins": GROUND | {"panels", "models", "standins"},
-    "check": GROUND | set(ORDER) | {"statistics", "check"},
+    "check": GROUND | set(ORDER) | {"statistics", "claims", "check"},
 }
 
 

@@ -18,6 +18,7 @@ from opbench.check.jobs import read_dry_runs, start_dry_runs
 from opbench.check.machine import total_costs
 from opbench.check.model import describe_model
 from opbench.check.power import previous_spread
+from opbench.check.references import idle_controls, reference_problems
 from opbench.check.report import Report, write_report
 from opbench.check.settings import Arms, campaign_arms, competitors, read_settings
 from opbench.check.text import render
@@ -63,6 +64,10 @@ def check(configs: list[str], cores: int, with_jobs: bool = True, digest: bool =
         return report
     started = start_dry_runs(configs, cores) if with_jobs else []
     report.arms = campaign_arms(config, findings)
+    for sentence in reference_problems(config):
+        findings.problem(sentence)
+    for sentence in idle_controls(config, report.arms):
+        findings.warn(sentence)
     folder = Path("results") / config.run
     _files(report, config, digest)
     _donors(report, config, folder)
@@ -70,7 +75,8 @@ def check(configs: list[str], cores: int, with_jobs: bool = True, digest: bool =
     if started:
         report.jobs = read_dry_runs(started)
         if report.jobs.error and not findings.problems:
-            findings.problem(f"{configs[-1]}: Snakemake refuses it ({report.jobs.error}); correct what it names.")
+            named = " and ".join(configs)
+            findings.problem(f"{named}: Snakemake refuses it ({report.jobs.error}); correct what it names.")
     return report
 
 

@@ -45,18 +45,26 @@ def describe_model(config: Config, findings: Findings) -> ModelFacts | None:
     facts = _given(config, findings) if config.model.checkpoint else _trained(config, findings)
     if facts is not None:
         findings.attempt(layer_blocks, facts.layers)
-    for name in config.operators.single_heads:
-        head = findings.attempt(parse_head, name)
-        if head and facts and (head[0] >= facts.layers or head[1] >= facts.heads):
-            findings.problem(
-                f"operators.single_heads: '{name}' is outside the model's {facts.layers} layers x {facts.heads} heads; "
-                "both count from 0."
-            )
+    for section, names in (("operators", config.operators.single_heads), ("sweeps", config.sweeps.single_heads)):
+        for name in names:
+            _check_head(name, f"{section}.single_heads", facts, findings)
     if config.model.device == "cuda":
         from opbench.models.device import choose_device
 
         findings.attempt(choose_device, "cuda")
     return facts
+
+
+def _check_head(name: str, field: str, facts: ModelFacts | None, findings: Findings) -> None:
+    try:
+        layer, head = parse_head(name)
+    except InputError:
+        findings.problem(f"{field}: '{name}' is not a head; write it as L2H5 (zero-based).")
+        return
+    if facts and (layer >= facts.layers or head >= facts.heads):
+        findings.problem(
+            f"{field}: '{name}' is outside the model's {facts.layers} layers x {facts.heads} heads; both count from 0."
+        )
 
 
 def _trained(config: Config, findings: Findings) -> ModelFacts:

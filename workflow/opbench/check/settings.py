@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from opbench.check.findings import Findings
-from opbench.config import Config, merge, read_yaml
-from opbench.config.root import describe_problem
+from opbench.config import Config, read_yaml
+from opbench.config.root import merge_all, problems_by_file
 from opbench.io.labels import method_labels
 from opbench.methods import registry
 from opbench.methods.interface import Variant
@@ -19,19 +19,18 @@ from opbench.statistics.family import WITHOUT_VERDICT
 
 
 def read_settings(paths: Sequence[str | Path], findings: Findings) -> Config | None:
-    """Read YAML files, later ones over earlier ones; every wrong key is a problem of its own."""
-    raw: dict[str, Any] = {}
+    """Read YAML files, later ones over earlier ones; every wrong key is a problem of its own, of the file with it."""
+    files: dict[str, dict[str, Any]] = {}
     for path in paths:
         with findings.collect():
-            raw = merge(raw, read_yaml(path))
+            files[str(path)] = read_yaml(path)
     if findings.problems:
         return None
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(merge_all(files))
     except ValidationError as error:
-        for item in error.errors():
-            text = describe_problem(item)
-            findings.problem(f"{paths[-1]}: {text}{'' if text.endswith('?') else '.'}")
+        for where, text in problems_by_file(error, files):
+            findings.problem(f"{where}: {text}{'' if text.endswith('?') else '.'}")
     return None
 
 
@@ -45,6 +44,7 @@ class Arms:
     variants: list[Variant]
     reason: str = ""
     needs_all_genes: bool = False
+    needs_operators: bool = False
 
     @property
     def competes(self) -> bool:
@@ -66,7 +66,8 @@ def campaign_arms(config: Config, findings: Findings) -> dict[str, list[Arms]]:
                 findings.warn(f"methods.{method}: gives no scores in '{name}' ({gap.reason}); correct its file.")
             facts = (opened.protocol, opened.operator_kinds)
             reason = gap.reason if gap else ""
-            out[name].append(Arms(method, *facts, [] if gap else variants, reason, opened.needs_all_genes))
+            asks = (opened.needs_all_genes, opened.needs_operators)
+            out[name].append(Arms(method, *facts, [] if gap else variants, reason, *asks))
     return out
 
 

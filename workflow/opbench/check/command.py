@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from opbench.check.cost import Work, stage_costs
 from opbench.check.cost_methods import method_costs, previous_costs
+from opbench.check.cost_sweeps import sweep_costs
 from opbench.check.data import describe_dataset
 from opbench.check.donors import check_endpoint_labels, describe_campaigns
 from opbench.check.endpoints import describe_endpoints
@@ -17,6 +18,7 @@ from opbench.check.genes import describe_panel
 from opbench.check.jobs import read_dry_runs, start_dry_runs
 from opbench.check.machine import total_costs
 from opbench.check.model import describe_model
+from opbench.check.operators import operator_files
 from opbench.check.power import previous_spread
 from opbench.check.references import idle_controls, reference_problems
 from opbench.check.report import Report, write_report
@@ -145,11 +147,11 @@ def _costs(report: Report, config: Config, folder: Path, cores: int) -> None:
         "embedded": _panels_of(report, config, lambda item: "embedding" in item.operator_kinds),
         "whole": _panels_of(report, config, lambda item: item.needs_all_genes),
     }
-    projected = _projected(report, config)
-    work = Work(config, report.datasets, report.panels, report.model, campaigns, projected, **read)
+    operators = operator_files(config, report.arms)
+    work = Work(config, report.datasets, report.panels, report.model, campaigns, operators, **read)
     path = folder / "tables" / "costs.parquet"
     previous = _earlier(previous_costs, path, report.findings)
-    report.costs = stage_costs(work) + method_costs(work, report.arms, previous, str(path))
+    report.costs = stage_costs(work) + sweep_costs(work) + method_costs(work, report.arms, previous, str(path))
     complete = len(campaigns) == len(config.campaigns) and report.model is not None
     report.totals = total_costs(report.costs, cores, folder, complete, report.findings)
 
@@ -157,13 +159,3 @@ def _costs(report: Report, config: Config, folder: Path, cores: int) -> None:
 def _panels_of(report: Report, config: Config, asks: Callable[[Arms], bool]) -> set[str]:
     """Panels with a campaign that runs a method which asks for something."""
     return {config.campaigns[name].panel for name, found in report.arms.items() if any(map(asks, found))}
-
-
-def _projected(report: Report, config: Config) -> dict[str, int]:
-    """Panel -> operators that some method of its campaigns reads, by their kind."""
-    settings = config.operators
-    sizes = {"drift": 1, "head": len(settings.single_heads), "gaussian": settings.gaussian_draws}
-    kinds: dict[str, set[str]] = {name: set() for name in config.panels}
-    for name, found in report.arms.items():
-        kinds[config.campaigns[name].panel].update(kind for item in found for kind in item.operator_kinds)
-    return {panel: sum(sizes.get(kind, 0) for kind in read) for panel, read in kinds.items()}

@@ -1,9 +1,14 @@
 """Result tables of a made-up run: every method is a constant above a donor's own level, so that numbers are known."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import pandas as pd
 
+from opbench.claims.evaluate import Run, evaluate_claims
+from opbench.claims.read import read_claims
+from opbench.claims.views import Tables
+from opbench.config.claims import ClaimFile
 from opbench.config.root import Config, parse_config
 from opbench.io import tables as contracts
 from opbench.statistics.compare import compare_methods
@@ -23,12 +28,13 @@ METHODS = {
     ("gaussian_mlp2", "gaussian_halves", ("plateau",)): 0.11, ("frozen_embedding_mlp", "mean", ("plateau",)): 0.05,
     ("frozen_embedding", "cls", ("",)): 0.02, ("frozen_embedding", "mean", ("",)): 0.03, ("rp512", "", ("",)): 0.06,
     ("direct_mlp", "64", ("plateau",)): 0.04, ("direct_mlp", "128-64", ("plateau",)): 0.07, ("pca10", "", ("",)): 0.08,
-    ("raw_log1p", "", ("",)): 0.09, ("random_projection", "", ("",)): 0.01,
+    ("raw_log1p", "", ("",)): 0.09, ("random_projection", "", ("",)): 0.01, ("rp_embedding", "", ("",)): 0.055,
+    ("svd10", "", ("",)): 0.08, ("scvi", "", ("",)): 0.0, ("dpt", "", ("",)): 0.0, ("palantir", "", ("",)): 0.0,
 }  # fmt: skip
 #: Operator arms of the evidence campaign, and of Gaussian ones everywhere: height, draws (0: two adaptor seeds).
 ARMS = {
     "gaussian_halves": (0.07, 5), "shuffle": (0.06, 5), "row_permuted": (0.05, 5), "gram_permuted": (0.03, 5),
-    "uniform": (0.04, 0), "coexpression": (0.03, 0), "gram": (0.031, 0), "identity": (0.02, 0),
+    "uniform": (0.04, 0), "coexpression": (0.03, 0), "gram": (0.031, 0), "identity": (0.01, 0),
 }  # fmt: skip
 STEP = 0.001
 
@@ -69,7 +75,7 @@ def make_scores(lead: float = 0.0) -> pd.DataFrame:
     rows = []
     for (method, arm, budgets), height in METHODS.items():
         height += lead if arm == "real" else 0.0
-        draws = range(3) if method in ("rp512", "random_projection", "gaussian_mlp2") else [-1]
+        draws = range(3) if method in ("rp512", "rp_embedding", "random_projection", "gaussian_mlp2") else [-1]
         rows += [("lodo", method, arm, b, draw, 0, height + max(draw, 0) * 0.0) for b in budgets for draw in draws]
     rows += _arm_rows("lodo", {"gaussian_halves": ARMS["gaussian_halves"]}) + _arm_rows("arms", ARMS)
     real = METHODS["extracted_head", "real", ("fixed", "plateau")] + lead
@@ -87,21 +93,28 @@ def make_scores(lead: float = 0.0) -> pd.DataFrame:
 
 
 def make_sweeps() -> pd.DataFrame:
-    """Anchor heads: controls are above the real one but for 2,000 epochs; single heads score against accuracy."""
+    """Anchor heads: controls are above the real one but for 2,000 epochs; single heads score against accuracy.
+
+    Gaussian draws lie `STEP` apart, symmetrically about their arm's height.
+    """
     rows = []
-    for arm, height in {"real": 0.0, "gaussian_halves": 0.01, "shuffle": 0.02, "uniform": 0.03}.items():
+    arms = [("real", "real", -1, 0.0), ("shuffle", "shuffle-0", 0, 0.02), ("uniform", "uniform", -1, 0.03)]
+    arms += [("gaussian_halves", f"gaussian-{draw}", draw, 0.01 + (draw - 2) * STEP) for draw in range(5)]
+    for arm, operator, draw, height in arms:
         for donor, name in enumerate(DONORS):
             for width in (10, 20, 50, 100):
-                rows.append(("width", arm, arm, width, "plateau", name, "branch_balanced_accuracy", height + donor))
+                at = ("plateau", name, "branch_balanced_accuracy")
+                rows.append(("width", arm, operator, draw, width, *at, height + donor))
         for budget, sign in (("220", 1), ("2000", -1)):
-            rows.append(("budget", arm, arm, 10, budget, "", "selection_score", 0.7 + sign * height))
+            rows.append(("budget", arm, operator, draw, 10, budget, "", "selection_score", 0.7 + sign * height))
     for head in range(8):
+        of = ("heads", "head", f"head-L0H{head}", -1, 10, "plateau")
         for name in DONORS:
-            rows.append(("heads", "head", f"head-L0H{head}", 10, "plateau", name, "stage_balanced_accuracy", -head))
-            rows.append(("heads", "head", f"head-L0H{head}", 10, "plateau", name, "t_vs_ctl_auroc", head % 2))
-        rows.append(("heads", "head", f"head-L0H{head}", 10, "plateau", "", "selection_score", head))
-    names = ["sweep", "arm", "operator", "width", "budget", "donor", "endpoint", "value"]
-    frame = pd.DataFrame(rows, columns=names).assign(run="r", panel="p", head="let", draw=-1, seed=0, split=0, n=50)
+            rows.append((*of, name, "stage_balanced_accuracy", -head))
+            rows.append((*of, name, "t_vs_ctl_auroc", head % 2))
+        rows.append((*of, "", "selection_score", head))
+    names = ["sweep", "arm", "operator", "draw", "width", "budget", "donor", "endpoint", "value"]
+    frame = pd.DataFrame(rows, columns=names).assign(run="r", panel="p", head="let", seed=0, split=0, n=50)
     frame = frame.assign(convention="operator", learning_rate=5e-3, status="ok", reason="")
     return frame[contracts.SWEEPS.names].astype({"value": float})
 
@@ -157,3 +170,48 @@ def world(lead: float = 0.0) -> dict[str, pd.DataFrame]:
 
 
 MODEL = {"name": "m", "digest": "0" * 64, "published": False}
+CLAIMS = read_claims(Path(__file__).resolve().parents[2] / "config" / "claims.yaml")
+
+
+def only(*numbers: int, **changes: object) -> ClaimFile:
+    """Some of the shipped claims, changed."""
+    chosen = [claim.model_copy(update=changes) for claim in CLAIMS.claims if claim.id in numbers]
+    return CLAIMS.model_copy(update={"claims": chosen})
+
+
+def found(tables: dict[str, pd.DataFrame] | None = None, claims=CLAIMS, run=None, model=MODEL, genes=None):
+    """The table of claims, checked against its contract."""
+    run = Run(run or config(), Tables(world() if tables is None else tables), model, genes or {})
+    table = evaluate_claims(claims, run)
+    contracts.to_table(table, contracts.CLAIMS, "claims")
+    return table
+
+
+def rows(table: pd.DataFrame, number: int, case: str = "") -> pd.DataFrame:
+    return table[(table["claim"] == number) & table["case"].str.startswith(case)]
+
+
+def one(table: pd.DataFrame, number: int, case: str = "") -> pd.Series:
+    return rows(table, number, case).iloc[0]
+
+
+def changed(name: str, where: dict[str, object], **values: object) -> dict[str, pd.DataFrame]:
+    """All tables, with some columns of some rows of one table set."""
+    frame = world()[name].copy()
+    hit = pd.Series(True, frame.index)
+    for column, wanted in where.items():
+        hit &= frame[column].isin(wanted if isinstance(wanted, list) else [wanted])
+    assert hit.any()
+    for column, value in values.items():
+        frame.loc[hit, column] = value
+    return world() | {name: frame}
+
+
+def without(name: str, **where: object) -> dict[str, pd.DataFrame]:
+    """All tables, with some rows of one table left out."""
+    frame = world()[name]
+    hit = pd.Series(True, frame.index)
+    for column, wanted in where.items():
+        hit &= frame[column].isin(wanted if isinstance(wanted, list) else [wanted])
+    assert hit.any()
+    return world() | {name: frame[~hit]}

@@ -47,7 +47,8 @@ def test_the_endpoints_of_shipped_runs_have_roles():
         load_config(ROOT / "config/paper.yaml").endpoints.binary
     )
     marrow = set(load_config(ROOT / "config/marrow.yaml").endpoints.binary)
-    assert {"t_vs_ctl", "gmp_vs_mono", "mono_vs_dc", "cd4_vs_cd8", "cd14_vs_fcgr3a"} <= marrow & known
+    assert {"t_vs_ctl", "mono_vs_dc", "cd4_vs_cd8", "cd14_vs_fcgr3a"} <= marrow & known
+    assert "gmp_vs_mono" not in known  # a progenitor is no macrophage
 
 
 def test_generated_files_are_current():
@@ -81,6 +82,9 @@ def test_generated_files_are_current():
         ({"cases": [{"valeu": "a"}]}, "valeu is no known key; did you mean 'value'"),
         ({"cases": [{"value": "a", "endpoint": "cd9/auroc"}]}, "'cd9' is none of the roles"),
         ({"control": "b"}, "'b' is none of its quantities"),
+        ({"needs_control": True}, "a case has no 'control'"),
+        ({"quantities": {"alpha": {"table": "summary", "column": "mean"}}, "cases": [{"value": "alpha"}]}, "a setting"),
+        ({"quantities": {"a": {"table": "pairs", "column": "effect", "each": "b"}}}, "no list of values"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(tmp_path, changes, message):

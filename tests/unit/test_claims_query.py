@@ -85,6 +85,7 @@ def test_scores_that_do_not_count_are_left_out():
         (query("means", "mean", {"method": "nobody"}), 'table summary has no row where method == "nobody"'),
         (query("means", "sd_draws", {"method": "pca10"}), "has no sd_draws"),
         (query("means", "mean", {"method": "pca10"}), "rows where one was expected"),
+        (query("scores", "value", {"method": ["pca10", "nobody"]}, reduce="min", each="method"), "nothing of nobody"),
     ],
 )
 def test_what_is_not_there_is_a_reason(scope, asked, reason):
@@ -125,6 +126,7 @@ NAMED = {
         ({"share_above": ["mixed", "up"]}, 0.5),
         ({"correlation": ["up", "shifted"]}, 1.0),
         ({"signed_rank": ["shifted", "up"]}, 2 / 2**6),
+        ({"null_floor": "up"}, 5.0),  # the largest of 15 differences
     ],
 )
 def test_arithmetic(expression, value):
@@ -138,8 +140,19 @@ def test_intervals_follow_the_arithmetic():
     assert paired.n == 6
     moved = evaluate(Operation.model_validate({"difference": ["two", 1.0]}), NAMED, STATISTICS)
     assert (moved.low, moved.high) == (0.5, 1.5)
+    about_zero = {"near": Number(0.1, -0.2, 0.3)}
+    size = [evaluate(Operation.model_validate({bound: {"magnitude": "near"}}), about_zero, STATISTICS).value
+            for bound in ("low", "high")]  # fmt: skip
+    assert size == [0.0, 0.3]
     unknown = evaluate(Operation.model_validate({"difference": ["two", "below"]}), NAMED, STATISTICS)
     assert np.isnan(unknown.low)  # two numbers with intervals of their own: theirs is not known
+
+
+def test_a_correlation_has_fishers_interval():
+    found = evaluate(Operation.model_validate({"correlation": ["up", "mixed"]}), NAMED, STATISTICS)
+    r, reach = np.corrcoef([1, 2, 3, 4, 5, 6], [0, 3, 3, 5, 4, 9])[0, 1], 1.959964 / np.sqrt(3)
+    expected = np.tanh([np.arctanh(r) - reach, np.arctanh(r) + reach])
+    assert [found.value, found.low, found.high] == pytest.approx([r, *expected], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +162,7 @@ def test_intervals_follow_the_arithmetic():
         ({"low": "three"}, "three has no interval"),
         ({"correlation": ["up", "two"]}, "two is no series"),
         ({"correlation": ["up", "flat"]}, "that differ"),
+        ({"null_floor": "two"}, "two is no series"),
     ],
 )
 def test_arithmetic_without_a_result_is_a_reason(expression, reason):

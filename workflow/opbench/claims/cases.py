@@ -7,7 +7,7 @@ import pandas as pd
 
 from opbench.claims.views import Missing, Tables, source_of
 from opbench.config.claims import Case, Claim, ClaimSettings, Role
-from opbench.config.claims_query import names_in
+from opbench.config.claims_query import SETTINGS, names_in
 
 #: Methods that bracket an endpoint: where they alone have a value, the endpoint does not apply.
 BRACKETS = ("oracle", "chance")
@@ -35,12 +35,14 @@ def places(
 ) -> list[list[list[Place]]]:
     """Places of a case: for every panel and endpoint, campaigns of each design that may speak to it, in order.
 
-    candidates: the endpoints that its `endpoint` may stand for. Raises `Missing` with the first thing that is absent.
+    A case whose tables know no campaign, as `sweeps`, has places without one. candidates: the endpoints that its
+    `endpoint` may stand for. Raises `Missing` with the first thing that is absent.
     """
-    read = {claim.quantities[name].table for expression in case.expressions() for name in names_in(expression)}
+    named = {name for expression in case.expressions() for name in names_in(expression)} - set(SETTINGS)
+    read = {claim.quantities[name].table for name in named}
     frames = {source_of(name): tables.get(name) for name in sorted(read)}
-    if not claim.designs:
-        return [[[place]] for place in _panels(frames)]
+    if not claim.designs or not any("campaign" in frame for frame in frames.values()):
+        return [[[place]] for place in _panels(frames, candidates if case.endpoint else [])]
     found: dict[tuple[str, str], list[list[Place]]] = {}
     tiers = _campaigns(claim, tables, frames)
     for endpoint in candidates if case.endpoint else [""]:
@@ -56,12 +58,20 @@ def places(
     raise Missing(f"no donor has a value of {' or '.join(candidates) or case.endpoint} in {where}{how}")
 
 
-def _panels(frames: Mapping[str, pd.DataFrame]) -> list[Place]:
-    """Panels that all tables know; one place without a panel where no table has any."""
+def _panels(frames: Mapping[str, pd.DataFrame], endpoints: list[str]) -> list[Place]:
+    """Panels that all tables know, with each of `endpoints` there; no panel where no table has any."""
     if not any("panel" in frame for frame in frames.values()):
         return [Place()]
     if panels := _shared(frames, "panel"):
-        return [Place(panel=panel) for panel in panels]
+        if not endpoints:
+            return [Place(panel=panel) for panel in panels]
+        found = []
+        for panel in panels:
+            known = _shared({name: frame[frame["panel"] == panel] for name, frame in frames.items()}, "endpoint")
+            found += [Place(panel=panel, endpoint=name) for name in endpoints if name in known]
+        if found:
+            return found
+        raise Missing(f"{' and '.join(sorted(frames))} has no value of {' or '.join(endpoints)}")
     raise Missing(
         f"{' and '.join(sorted(frames))} {'has' if len(frames) == 1 else 'have'} no panel"
         + " in common" * (len(frames) > 1)

@@ -10,11 +10,13 @@ import pandas as pd
 from opbench.claims.cases import Place, endpoints_by_role, places, scored
 from opbench.claims.expression import check, evaluate
 from opbench.claims.judge import Judgement, judge, sentence
+from opbench.claims.judge_table import judge_table
 from opbench.claims.published import what_is_missing
 from opbench.claims.query import NAN, Found, Number, Scope, answer
 from opbench.claims.views import Missing, Tables
 from opbench.config.claims import Case, Claim, ClaimFile
-from opbench.config.claims_query import Criterion, names_in
+from opbench.config.claims_query import SETTINGS, Criterion, Operation, names_in
+from opbench.config.evidence import Evidence
 from opbench.config.root import Config
 from opbench.io.tables import CLAIMS
 
@@ -46,22 +48,24 @@ def genes_digest(genes: Sequence[str]) -> str:
 
 
 class _Numbers(Mapping[str, Number]):
-    """Named numbers of a claim at one place, each looked up when it is first asked for."""
+    """Named numbers of a claim at one place, each looked up when it is first asked for, and settings of the rule."""
 
-    def __init__(self, claim: Claim, scope: Scope) -> None:
-        self.claim, self.scope = claim, scope
+    def __init__(self, claim: Claim, scope: Scope, evidence: Evidence) -> None:
+        self.claim, self.scope, self.evidence = claim, scope, evidence
         self.found: dict[str, Found] = {}
 
     def __getitem__(self, name: str) -> Number:
+        if name in SETTINGS:
+            return Number(float(getattr(self.evidence, name)))
         if name not in self.found:
             self.found[name] = answer(self.claim.quantities[name], self.scope)
         return self.found[name].number
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.claim.quantities)
+        return iter([*self.claim.quantities, *SETTINGS])
 
     def __len__(self) -> int:
-        return len(self.claim.quantities)
+        return len(self.claim.quantities) + len(SETTINGS)
 
 
 class _Evaluation:
@@ -70,7 +74,7 @@ class _Evaluation:
     def __init__(self, claims: ClaimFile, run: Run) -> None:
         self.run, self.roles = run, claims.roles
         self.endpoints = endpoints_by_role(claims.roles, run.config.claims)
-        self.statistics = run.config.statistics
+        self.statistics, self.level = run.config.statistics, run.config.evidence.floor_level
 
     def rows(self, claim: Claim, case: Case) -> list[dict[str, object]]:
         """Rows of a case: of each panel and endpoint, the campaigns of the first design that has the numbers."""
@@ -87,9 +91,9 @@ class _Evaluation:
         for tier in tiers:
             rows = []
             for place in tier:
-                numbers = _Numbers(claim, self._scope(place))
+                numbers = _Numbers(claim, self._scope(place), self.run.config.evidence)
                 try:
-                    number = evaluate(case.value, numbers, self.statistics)
+                    number = evaluate(case.value, numbers, self.statistics, self.level)
                 except Missing as reason:
                     absent.append(self._row(claim, case, place, Judgement(NOT_TESTABLE, sentence(str(reason)))))
                 else:
@@ -112,32 +116,39 @@ class _Evaluation:
 
     def _tested(self, claim: Claim, case: Case, place: Place, number: Number, numbers: _Numbers) -> dict[str, object]:
         """The row of a case at a place that has its number."""
-        sources = [numbers.found[name] for name in dict.fromkeys(names_in(case.value))]
+        sources = [numbers.found[name] for name in dict.fromkeys(names_in(case.value)) if name in numbers.found]
         try:
             verdict = self._verdict(claim, case, place, number, numbers)
         except Missing as reason:
             verdict = Judgement(NOT_TESTABLE, sentence(str(reason)))
-        return self._row(claim, case, place, _beside(claim, case, verdict, numbers), number, sources)
+        return self._row(claim, case, place, self._beside(claim, case, verdict, numbers), number, sources)
 
     def _verdict(self, claim: Claim, case: Case, place: Place, number: Number, numbers: _Numbers) -> Judgement:
         """Whether the claim holds in these numbers, and for a performance claim what it is worth."""
 
         def checked(criteria: Sequence[Criterion], met: bool) -> list[str]:
-            found = [check(criterion, numbers, self.statistics) for criterion in criteria]
+            found = [check(criterion, numbers, self.statistics, self.level) for criterion in criteria]
             return [text for answer, text in found if answer == met]
 
         if unmet := checked(case.given, False):
             return Judgement(NOT_TESTABLE, sentence(f"this case does not apply: {unmet[0]}"))
         if 0 < number.n < (fewest := self.run.config.endpoints.min_donors):
             return Judgement(NOT_TESTABLE, f"{number.n} donors, fewer than the {fewest} of endpoints.min_donors.")
+        if claim.needs_control:
+            _ = numbers[case.control or claim.control or ""]
         against = checked(case.contradicted, True)
         if case.contradicted and len(against) == len(case.contradicted):
             return Judgement("contradicted", sentence(" and ".join(against)))
         unmet = checked(case.holds, False)
+        if unmet and case.or_holds:
+            other = checked(case.or_holds, False)
+            unmet = [f"{unmet[0]}, nor does the claim hold otherwise: {other[0]}"] if other else []
         if claim.kind != "performance":
-            return Judgement("fails", sentence(unmet[0])) if unmet else Judgement("holds")
+            return Judgement(case.otherwise, sentence(unmet[0])) if unmet else Judgement("holds")
         if unmet:
             return Judgement("not_separable", sentence(f"the claim itself is not shown: {unmet[0]}"))
+        if not claim.designs:
+            return judge_table(claim, case, numbers.scope, self.run.config.evidence)
         return judge(claim, place, self._judged(claim, place), self.run.tables, self.run.config)
 
     def _judged(self, claim: Claim, place: Place) -> list[str]:
@@ -165,24 +176,26 @@ class _Evaluation:
             "matches": {None: "-", True: "yes", False: "no"}[same], "strongest_control": verdict.control,
             "control_value": verdict.control_value, "null_floor": verdict.floor,
             "published": NOT_TESTABLE if missing else verdict.verdict, "published_reason": missing or verdict.reason,
-            "analogue": verdict.verdict, "analogue_reason": verdict.reason, "panel": place.panel,
-            "campaign": place.campaign, "endpoint": place.endpoint, "n_donors": number.n,
+            "analogue": verdict.verdict, "analogue_reason": verdict.reason, "readable": verdict.readable,
+            "panel": place.panel, "campaign": place.campaign, "endpoint": place.endpoint, "n_donors": number.n,
             "source_table": BETWEEN.join(found.source for found in sources),
             "rows": sum(found.rows for found in sources), "where": BETWEEN.join(found.where for found in sources),
         }  # fmt: skip
 
+    def _beside(self, claim: Claim, case: Case, verdict: Judgement, numbers: _Numbers) -> Judgement:
+        """The control and floor that the claim names, in the statistic of its number; else those of the rule."""
 
-def _beside(claim: Claim, case: Case, verdict: Judgement, numbers: _Numbers) -> Judgement:
-    """The control and floor that the claim names, in the statistic of its number; else those of the rule."""
-    if chosen := case.control or claim.control:
-        number = _or_nothing(numbers, chosen)
-        name = (number.name or chosen) if number.value == number.value else ""
-        verdict = replace(verdict, control=name, control_value=number.value)
-    return replace(verdict, floor=_or_nothing(numbers, claim.floor).value) if claim.floor else verdict
+        def number(expression: str | float | Operation) -> Number:
+            try:
+                return evaluate(expression, numbers, self.statistics, self.level)
+            except Missing:
+                return Number(NAN)
 
-
-def _or_nothing(numbers: _Numbers, name: str) -> Number:
-    try:
-        return numbers[name]
-    except Missing:
-        return Number(NAN)
+        if chosen := case.control or claim.control:
+            control = number(chosen)
+            known = control.value == control.value
+            if known or claim.designs:  # the rule's own is in another statistic where it is that of a campaign
+                name = (control.name or chosen) if known else ""
+                verdict = replace(verdict, control=name, control_value=control.value)
+        floor = claim.floor if case.floor is None else case.floor
+        return verdict if floor is None else replace(verdict, floor=number(floor).value)

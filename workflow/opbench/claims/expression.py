@@ -5,15 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from opbench.claims.query import NAN, Number
 from opbench.claims.views import Missing
 from opbench.config.benchmark import Statistics
 from opbench.config.claims_query import Criterion, Operation
+from opbench.statistics.floors import null_floor
 from opbench.statistics.tests import bootstrap_means, signed_rank_exact
 
 #: Fewest groups for a correlation.
 FEWEST = 5
+#: Largest |correlation| whose Fisher z is taken: that of 1 is infinite.
+NEAR_ONE = 1 - 1e-12
 #: Operations that are said between their operands.
 PLAIN = ("difference", "ratio")
 WORDS = {"above": "above", "at_least": "at least", "below": "below", "at_most": "at most", "equals": "equal to"}
@@ -23,13 +27,15 @@ TESTS = {
 }  # fmt: skip
 
 
-def evaluate(expression: str | float | Operation, named: Mapping[str, Number], statistics: Statistics) -> Number:
-    """The number of an expression; `Missing` says which part has none."""
+def evaluate(
+    expression: str | float | Operation, named: Mapping[str, Number], statistics: Statistics, level: float = 0.95
+) -> Number:
+    """The number of an expression; `Missing` says which part has none. level: that of null floors."""
     if isinstance(expression, str):
         return named[expression]
     if not isinstance(expression, Operation):
         return Number(float(expression))
-    parts = [evaluate(operand, named, statistics) for operand in expression.operands]
+    parts = [evaluate(operand, named, statistics, level) for operand in expression.operands]
     verb = expression.verb
     if verb in ("low", "high"):
         if np.isnan(bound := getattr(parts[0], verb)):
@@ -39,13 +45,15 @@ def evaluate(expression: str | float | Operation, named: Mapping[str, Number], s
         return (max if verb == "largest" else min)([one for part in parts for one in _each(part)], key=_value)
     if verb == "magnitude":
         return _magnitude(parts[0])
+    if verb == "null_floor":
+        return _floor(said(expression.operands[0]), parts[0], level)
     if verb == "difference":
         return _difference(*parts, statistics)
     if verb == "ratio":
         if parts[1].value == 0:
             raise Missing(f"{said(expression.operands[1])} is 0, so that there is no ratio")
         return Number(parts[0].value / parts[1].value, n=_fewest(*parts))
-    return _of_series(verb, *_aligned(expression, parts))
+    return _of_series(verb, *_aligned(expression, parts), statistics.level)
 
 
 def _value(part: Number) -> float:
@@ -65,9 +73,19 @@ def _fewest(*parts: Number) -> int:
 
 
 def _magnitude(part: Number) -> Number:
-    """Absolute value; an interval that includes 0 has none."""
-    low, high = sorted((abs(part.low), abs(part.high))) if part.low * part.high > 0 else (NAN, NAN)
+    """Absolute value; an interval that includes 0 becomes one from 0."""
+    low, high = sorted((abs(part.low), abs(part.high)))
+    low = 0.0 if part.low * part.high <= 0 else low
     return replace(part, value=abs(part.value), low=low, high=high, series=None)
+
+
+def _floor(name: str, part: Number, level: float) -> Number:
+    """Null against null: the `level` point of |difference| between two members of a series."""
+    if part.series is None:
+        raise Missing(f"{name} is no series; give its query 'by'")
+    if np.isnan(found := null_floor(part.series.to_numpy(float)[None, :], level)):
+        raise Missing(f"{name} has a single member, which gives no null floor")
+    return Number(found)
 
 
 def _difference(a: Number, b: Number, statistics: Statistics) -> Number:
@@ -94,7 +112,7 @@ def _aligned(expression: Operation, parts: list[Number]) -> tuple[pd.Series, pd.
     return both.iloc[:, 0], both.iloc[:, 1]
 
 
-def _of_series(verb: str, a: pd.Series, b: pd.Series) -> Number:
+def _of_series(verb: str, a: pd.Series, b: pd.Series, level: float) -> Number:
     n = len(a) if a.index.name == "donor" else 0
     if verb == "share_above":
         return Number(float((a > b).mean()), n=n)
@@ -102,7 +120,9 @@ def _of_series(verb: str, a: pd.Series, b: pd.Series) -> Number:
         return Number(signed_rank_exact((a - b).to_numpy()).p, n=n)
     if len(a) < FEWEST or a.nunique() < 2 or b.nunique() < 2:
         raise Missing(f"a correlation needs {FEWEST} groups that differ, but there are {len(a)}")
-    return Number(float(np.corrcoef(a, b)[0, 1]), n=n)
+    r = float(np.corrcoef(a, b)[0, 1])
+    z, reach = np.arctanh(np.clip(r, -NEAR_ONE, NEAR_ONE)), norm.ppf((1 + level) / 2) / np.sqrt(len(a) - 3)
+    return Number(r, float(np.tanh(z - reach)), float(np.tanh(z + reach)), n)
 
 
 def said(expression: str | float | Operation) -> str:
@@ -137,9 +157,11 @@ def shown(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def check(criterion: Criterion, named: Mapping[str, Number], statistics: Statistics) -> tuple[bool, str]:
+def check(
+    criterion: Criterion, named: Mapping[str, Number], statistics: Statistics, level: float = 0.95
+) -> tuple[bool, str]:
     """Whether a criterion is met, and the fact in words: `lead (−0.03) is below 0`."""
-    ours, limit = (evaluate(side, named, statistics) for side in (criterion.value, criterion.limit))
+    ours, limit = (evaluate(side, named, statistics, level) for side in (criterion.value, criterion.limit))
     met = bool(TESTS[criterion.verb](ours.value, limit.value))
     other = shown(limit.value)
     if not isinstance(criterion.limit, float):

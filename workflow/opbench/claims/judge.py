@@ -1,20 +1,20 @@
 """The decision rule on a claim: its endpoints' evidence, and the methods that it must lead, as the rule reads them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import pandas as pd
 
+from opbench.claims.against_methods import method_rows, with_outcomes
 from opbench.claims.cases import Place
 from opbench.claims.query import NAN
 from opbench.claims.views import Missing, Tables
 from opbench.config.claims import Claim
+from opbench.config.evidence import Evidence
 from opbench.config.root import Config
-from opbench.statistics.rule import VERDICT, judge_claim, outcome
-
-#: The extracted algorithm in tables of methods.
-EXTRACTED = "extracted_head"
-KEY = ["run", "panel", "campaign"]
+from opbench.statistics.rule import MIRRORED, VERDICT, Verdict, judge_claim
 
 
 def sentence(text: str) -> str:
@@ -31,30 +31,44 @@ class Judgement:
     control: str = ""
     control_value: float = NAN
     floor: float = NAN
+    readable: str = "-"  #: Whether every trivial control is beaten: yes, no, or - where none could be judged.
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The verdict on some endpoints, and the row of the control with the smallest lead beyond its floor."""
+
+    endpoints: list[str]
+    verdict: str
+    reason: str
+    readable: bool | None
+    hardest: pd.Series | None
 
 
 def judge(claim: Claim, place: Place, endpoints: Sequence[str], tables: Tables, config: Config) -> Judgement:
     """Put a performance claim on `endpoints` through the rule of `opbench.statistics.rule`.
 
-    Must be beaten: the rule's own controls and the arms and methods that the claim names. A method is compared in the
-    claim's own campaign; its row has no null floor but 0. Evidence is that of the campaign on the same panel which runs
-    most of the rule's controls. `Missing` when there is none.
+    Must be beaten: the rule's own controls and the arms and methods that the claim names. Evidence is that of the
+    campaign on the same panel which runs most of the rule's controls; methods are compared in the claim's own campaign,
+    and both parts must hold. With a `judged_share` each endpoint is judged alone. `Missing` when there is no evidence.
     """
-    rule = config.evidence
     rows = _evidence(claim, place, endpoints, tables, config)
-    beaten = [*rule.must_beat, *claim.controls.arms, *claim.controls.methods]
-    extended = rule.model_copy(update={"must_beat": list(dict.fromkeys(beaten))})
-    methods = _methods(claim, place, endpoints, tables, config).assign(**rows[KEY].iloc[0].to_dict())
-    rows = pd.concat([rows, methods], ignore_index=True) if len(methods) else rows
-    found = judge_claim(rows, endpoints, extended)
-    where = rows["campaign"].iloc[0]
-    reason = sentence(found.reason if where == place.campaign else f"in campaign {where}, {found.reason}")
-    if not found.strongest:
-        return Judgement(found.verdict, reason)
-    mine = rows[(rows["control"] == found.strongest) & (rows["endpoint"] == found.endpoint)]
-    row = mine[mine["family"] == VERDICT].iloc[0]
-    floor = NAN if found.strongest in claim.controls.methods else float(row["null_floor"])
-    return Judgement(found.verdict, reason, found.strongest, float(row["control_value"]), floor)
+    methods = method_rows(claim, place, endpoints, tables, config, rows)
+    rows, methods = with_outcomes(rows, methods, claim, config)
+    beaten = dict.fromkeys([*config.evidence.must_beat, *claim.controls.arms])
+    rule = config.evidence.model_copy(update={"must_beat": list(beaten)})
+    groups = [list(endpoints)] if claim.judged_share == 1 else [[name] for name in endpoints]
+    parts = [_part(claim, place, group, rows, methods, rule) for group in groups]
+    hardest = min(
+        (part for part in parts if part.hardest is not None), key=lambda part: part.hardest["lead"], default=None
+    )  # fmt: skip
+    verdict, reason, readable = _together(claim, parts, hardest)
+    said = {None: "-", True: "yes", False: "no"}[readable]
+    if hardest is None or hardest.hardest is None:
+        return Judgement(verdict, sentence(reason), readable=said)
+    row = hardest.hardest
+    value, floor = float(row["control_value"]), float(row["null_floor"])
+    return Judgement(verdict, sentence(reason), str(row["control"]), value, floor, said)
 
 
 def _evidence(claim: Claim, place: Place, endpoints: Sequence[str], tables: Tables, config: Config) -> pd.DataFrame:
@@ -73,21 +87,74 @@ def _evidence(claim: Claim, place: Place, endpoints: Sequence[str], tables: Tabl
     return rows.assign(family=rows["family"].mask(rows["control"].isin(claim.controls.arms), VERDICT))
 
 
-def _methods(claim: Claim, place: Place, endpoints: Sequence[str], tables: Tables, config: Config) -> pd.DataFrame:
-    """The extracted head against methods, as evidence rows: of a method's arms the one that is hardest to lead."""
-    if not claim.controls.methods:
-        return pd.DataFrame()
-    pairs, means = tables.get("pairs"), tables.get("means")
-    here = (pairs["campaign"] == place.campaign) & pairs["endpoint"].isin(endpoints) & (pairs["a"] == EXTRACTED)
-    here &= (pairs["a_budget"] == config.evidence.budget) & pairs["b"].isin(claim.controls.methods)
-    hardest = pairs[here].sort_values("effect").drop_duplicates(["endpoint", "b"])
-    means = means[(means["campaign"] == place.campaign) & (means["subset"] == "all")].set_index(["endpoint", "label"])
-    rows = []
-    for row in hardest.to_dict("records"):
-        seen = {"control": row["b"], "endpoint": row["endpoint"], "effect": row["effect"], "ci_low": row["ci_low"],
-                "ci_high": row["ci_high"], "p": row["p"], "q": row["q"], "n_donors": row["n"], "null_floor": 0.0,
-                "p_equivalence": NAN, "margin": NAN, "subset": "all", "family": VERDICT,
-                "control_value": means["mean"].get((row["endpoint"], row["label_b"]), NAN)}  # fmt: skip
-        judged = outcome(seen, config.evidence.alpha, config.endpoints.min_donors)
-        rows.append(seen | {"outcome": judged.outcome, "reason": judged.reason})
-    return pd.DataFrame(rows)
+def _part(
+    claim: Claim, place: Place, endpoints: list[str], rows: pd.DataFrame, methods: pd.DataFrame, rule: Evidence
+) -> _Part:
+    """Evidence and methods on some endpoints: the claim must hold against both."""
+    found = judge_claim(rows, endpoints, rule, claim.direction)
+    where = str(rows["campaign"].iloc[0])
+    reason = found.reason if where == place.campaign else f"in campaign {where}, {found.reason}"
+    verdict = found.verdict
+    if len(methods):
+        methods = methods[methods["endpoint"].isin(endpoints)]
+    if claim.controls.methods:
+        verdict, text = _with_methods(claim, place, endpoints, methods, found)
+        reason = f"{reason}; in campaign {place.campaign}, {text}"
+    chosen = (rows["control"] == found.strongest) & (rows["endpoint"] == found.endpoint) & (rows["family"] == VERDICT)
+    known = [frame for frame in (rows[chosen].head(1), methods[methods["outcome"] != "not_testable"]) if len(frame)]
+    if not known:
+        return _Part(endpoints, verdict, reason, found.readable, None)
+    both = pd.concat(known, ignore_index=True)
+    both = both.assign(lead=claim.direction * both["effect"] - both["null_floor"])
+    return _Part(endpoints, verdict, reason, found.readable, both.loc[both["lead"].idxmin()])
+
+
+def _with_methods(
+    claim: Claim, place: Place, endpoints: list[str], methods: pd.DataFrame, found: Verdict
+) -> tuple[str, str]:
+    """The verdict with the claim's methods, and what they show: a method is a control that must be beaten too."""
+    if claim.direction < 0:
+        methods = methods.assign(outcome=methods["outcome"].replace(MIRRORED))
+    against, level = (methods[methods["outcome"] == one] for one in ("loses", "not_separable"))
+    there = set(zip(methods["control"], methods["endpoint"], strict=True))
+    absent = [f"no {m} on {e}" for m in claim.controls.methods for e in endpoints if (m, e) not in there]
+    untested = methods[methods["outcome"] == "not_testable"]
+    missing = "; ".join([*absent, *([_named(untested)] if len(untested) else [])])
+    if len(against):
+        return "contradicted", f"against the claim: {_named(against)}"
+    if len(level):
+        verdict = "contradicted" if found.verdict == "contradicted" else "not_separable"
+        return verdict, f"no lead over {_named(level)}"
+    if missing:
+        weaker = {"model_specific": "readable" if found.readable else "not_testable"}
+        return weaker.get(found.verdict, found.verdict), f"not testable: {missing}"
+    return found.verdict, f"a lead over {_named(methods)}"
+
+
+def _together(claim: Claim, parts: list[_Part], hardest: _Part | None) -> tuple[str, str, bool | None]:
+    """One verdict of many: what the claim's share of the judged endpoints reaches."""
+    if len(parts) == 1:
+        return parts[0].verdict, parts[0].reason, parts[0].readable
+    count, need = Counter(part.verdict for part in parts), ceil(claim.judged_share * len(parts) - 1e-9)
+    if count["model_specific"] >= need:
+        verdict = "model_specific"
+    elif count["contradicted"] >= need:
+        verdict = "contradicted"
+    elif count["model_specific"] + count["readable"] >= need:
+        verdict = "readable"
+    else:
+        verdict = "not_testable" if len(parts) - count["not_testable"] < need else "not_separable"
+    listed = []
+    for name, number in count.most_common():
+        named = ", ".join(part.endpoints[0] for part in parts if part.verdict == name)
+        listed.append(f"{number} {name.replace('_', ' ')} ({named})")
+    reason = f"of {len(parts)} endpoints {'; '.join(listed)}; {need} must agree"
+    shown = hardest or parts[0]
+    reason += f". On {shown.endpoints[0]}: {shown.reason}"
+    readable = [part.readable for part in parts]
+    judged = None if all(one is None for one in readable) else sum(one is True for one in readable) >= need
+    return verdict, reason, judged
+
+
+def _named(rows: pd.DataFrame) -> str:
+    return "; ".join(f"{row['control']} on {row['endpoint']}: {row['reason']}" for row in rows.to_dict("records"))

@@ -20,13 +20,13 @@ small, .about {color: #555} code {font-size: .85em; overflow-wrap: anywhere} sum
 #: Verdict -> its mark and colour, which the board has too (Okabe and Ito's palette).
 MARKS = {
     "model_specific": ("★", "#009E73"), "holds": ("●", "#0072B2"), "readable": ("■", "#56B4E9"),
-    "not_separable": ("◆", "#B87A00"), "fails": ("▼", "#CC79A7"), "contradicted": ("✖", "#D55E00"),
-    "not_testable": ("○", "#6E6E6E"),
+    "not_separable": ("◆", "#B87A00"), "undecided": ("▲", "#262626"), "fails": ("▼", "#CC79A7"),
+    "contradicted": ("✖", "#D55E00"), "not_testable": ("○", "#6E6E6E"),
 }  # fmt: skip
 #: Columns of a claim's table with their share of its width in percent.
 HEADER = {
-    "Case": 17, "Reported": 10, "This run": 12, "Same?": 5, "Strongest control": 12, "Null floor": 6,
-    "This run's verdict": 20, "Published": 18,
+    "Case": 16, "Reported": 9, "This run": 11, "Same?": 5, "Strongest control": 11, "Null floor": 6,
+    "This run's verdict": 20, "Readable": 6, "Published": 16,
 }  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def _introduction(claims: pd.DataFrame) -> str:
     return (
         f"<p>{tested} of {len(found)} claims can be tested with this run. “This run's verdict” is about this model and "
         "these data; “published” is about the paper's own figures and needs its checkpoint, genes and cells. There is"
-        " a row for every campaign, panel and endpoint that can speak to a claim.</p>"
+        " a row for every campaign, panel and endpoint that can speak to a claim. “Readable” says whether the real "
+        "operator beats no operator and one number per cell, whatever its verdict.</p>"
         f"<details><summary>What the verdicts mean</summary><table>{legend}</table></details>"
     )
 
@@ -77,6 +78,7 @@ def _case(case: dict) -> str:
     cells = [
         escape(case["case"]) or "–", reported, with_interval(case) + donors, escape(case["matches"]), control or "–",
         number(case["null_floor"]), _verdict(case["analogue"]) + _small(case["analogue_reason"]),
+        escape(case["readable"]),
         _verdict(case["published"]) + _small(case["published_reason"]),
     ]  # fmt: skip
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -13,6 +13,8 @@ VERDICTS = {
     "holds": "an exact or descriptive claim is true of these numbers",
     "readable": "beats the trivial controls and those that ran, but a control that it must beat could not be judged",
     "not_separable": "not shown to be better than a control that it must beat; that is no evidence that they are equal",
+    "undecided": "neither the claim nor its opposite is shown: a difference that is not significant is no evidence of "
+    "none, and a lead within the null floor is none",
     "fails": "an exact or descriptive claim is not true of these numbers",
     "contradicted": "the opposite of the claim is shown, or a control that it must beat is significantly ahead",
     "not_testable": "something that the claim needs is not there; the reason names it",

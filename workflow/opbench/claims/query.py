@@ -82,7 +82,7 @@ def answer(query: Query, scope: Scope) -> Found:
     frame = scope.tables.get(query.table)
     if absent := [name for name in (query.column, *query.where, *query.when, *query.by) if name not in frame]:
         raise InputError(f"claims: {query.table} has no column '{absent[0]}'; it has {', '.join(frame.columns)}.")
-    keep, text = _conditions(frame, query.where, scope)
+    keep, text = conditions(frame, query.where, scope)
     rows = frame[keep]
     source, said = source_of(query.table), " and ".join(text) or "all rows"
     if rows.empty:
@@ -93,8 +93,18 @@ def answer(query: Query, scope: Scope) -> Found:
             raise Missing(f"table {source} has no {query.column} where {said}")
         rows = rows[~empty]
         text += [f"{query.column} == {query.column}"] if empty.any() else []
+    _complete(query, rows, scope, said)
     filters = _published(query.table, rows, text)
     return Found(_reduce(query, rows, scope, said), source, filters, _count(query.table, rows))
+
+
+def _complete(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> None:
+    """`Missing` names the listed values of the column `each` that have no row."""
+    if query.each is None:
+        return
+    wanted, present = scope.resolve(query.where[query.each]), set(rows[query.each])
+    if absent := [str(name) for name in wanted if name not in present]:  # type: ignore[attr-defined]
+        raise Missing(f"table {source_of(query.table)} has nothing of {', '.join(absent)} where {said}")
 
 
 def _count(table: str, rows: pd.DataFrame) -> int:
@@ -107,7 +117,7 @@ def _reduce(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> Number
         series = rows.groupby(query.by)[query.column].mean()
         return Number(float(series.mean()), n=len(series) if query.by == ["donor"] else 0, series=series)
     if query.reduce in ("count", "share"):
-        hits = _conditions(rows, query.when, scope)[0]
+        hits = conditions(rows, query.when, scope)[0]
         return Number(float(hits.sum() if query.reduce == "count" else hits.mean()), n=_donors(query.table, rows))
     values = rows[query.column].astype(float)
     if query.reduce in ("mean", "sum"):
@@ -127,7 +137,7 @@ def _donors(table: str, rows: pd.DataFrame) -> int:
     return int(rows[column].min()) if column in rows and len(rows) else 0
 
 
-def _conditions(frame: pd.DataFrame, where: Where, scope: Scope) -> tuple[np.ndarray, list[str]]:
+def conditions(frame: pd.DataFrame, where: Where, scope: Scope) -> tuple[np.ndarray, list[str]]:
     """Which rows fulfil all conditions, (n,), and each condition in pandas' words."""
     keep, text = np.ones(len(frame), dtype=bool), []
     for column, wanted in where.items():

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from opbench.config.base import Digest, Name, Section
-from opbench.config.claims_query import VIEWS, Criterion, Expression, Operation, Quantity, Query, names_in
+from opbench.config.claims_query import SETTINGS, VIEWS, Criterion, Expression, Operation, Quantity, Query, names_in
 
 
 class Tolerance(Section):
@@ -48,8 +48,18 @@ class Case(Section):
     tolerance: Tolerance = Field(Tolerance(), description="When ours counts as the same.")
     given: list[Criterion] = Field([], description="Without these the case is not testable.")
     holds: list[Criterion] = Field([], description="The claim, in these numbers.")
+    or_holds: list[Criterion] = Field([], description="Another way in which the claim holds, when all are met.")
     contradicted: list[Criterion] = Field([], description="The opposite of the claim, shown, when all are met.")
+    otherwise: Literal["fails", "undecided"] = Field(
+        "fails",
+        description="Verdict of an exact or descriptive claim that neither holds nor is contradicted; `undecided` "
+        "where a lack of evidence must not count as evidence.",
+    )
+    better: Literal["higher", "lower"] = Field(
+        "higher", description="Which way its number is better, where it is judged within its own table."
+    )
     control: Quantity | None = Field(None, description="As `control` of the claim, for this case.")
+    floor: Expression | None = Field(None, description="As `floor` of the claim, for this case.")
 
     @model_validator(mode="after")
     def _figure(self) -> "Case":
@@ -59,14 +69,15 @@ class Case(Section):
 
     def expressions(self) -> list[str | float | Operation]:
         """All of them."""
-        criteria = [*self.given, *self.holds, *self.contradicted]
-        return [self.value, *(c.value for c in criteria), *(c.limit for c in criteria)]
+        criteria = [*self.given, *self.holds, *self.or_holds, *self.contradicted]
+        shown = [] if self.floor is None else [self.floor]
+        return [self.value, *shown, *(c.value for c in criteria), *(c.limit for c in criteria)]
 
 
 class Controls(Section):
     """What the claim must beat beyond the rule's own list."""
 
-    arms: list[Name] = Field([], description="Operator arms of `evidence`, besides `evidence.must_beat`.")
+    arms: list[Name] = Field([], description="Operator arms besides `evidence.must_beat`.")
     methods: list[Name] = Field([], description="Methods, each of which the extracted head must lead by donor.")
 
 
@@ -96,9 +107,16 @@ class Claim(Section):
     judged: list[str] = Field(
         [], description="Endpoints (or `role/metric`) that the rule is applied to; empty: that of the case."
     )
+    judged_share: float = Field(
+        1, gt=0, le=1, description="Share of the judged endpoints that must be model-specific for the claim to be so."
+    )
+    direction: Literal[1, -1] = Field(
+        1, description="-1 where the claim says that the real operator is worse than its controls."
+    )
     control: Quantity | None = Field(
         None, description="A control in the statistic of its number; null: the rule's strongest."
     )
+    needs_control: bool = Field(False, description="Whether a case is not testable without its `control`.")
     floor: Quantity | None = Field(None, description="The null-vs-null floor shown beside it; null: the rule's.")
     published_needs: list[Literal["checkpoint", "genes", "cells"]] = Field(
         ["checkpoint", "genes", "cells"], description="What of the paper's own inputs its published verdict needs."
@@ -108,7 +126,8 @@ class Claim(Section):
     def needs(self) -> list[str]:
         """Tables that it reads."""
         read = [VIEWS[q.table][0] if q.table in VIEWS else q.table for q in self.quantities.values()]
-        rule = ["evidence", *(["comparisons"] if self.controls.methods else [])] if self.kind == "performance" else []
+        ruled = self.kind == "performance" and self.designs
+        rule = ["evidence", *(["comparisons"] if self.controls.methods else [])] if ruled else []
         return list(dict.fromkeys([*read, *rule]))
 
     @model_validator(mode="after")
@@ -116,8 +135,12 @@ class Claim(Section):
         used = [name for case in self.cases for e in case.expressions() for name in names_in(e)]
         shown = [self.control, self.floor, *(case.control for case in self.cases)]
         for name in [*used, *filter(None, shown)]:
-            if name not in self.quantities:
+            if name not in self.quantities and name not in SETTINGS:
                 raise ValueError(f"claim {self.id}: '{name}' is none of its quantities, {', '.join(self.quantities)}")
+        if taken := set(SETTINGS) & set(self.quantities):
+            raise ValueError(f"claim {self.id}: '{min(taken)}' is a setting of the rule; call the quantity otherwise")
+        if self.needs_control and not all(case.control or self.control for case in self.cases):
+            raise ValueError(f"claim {self.id}: 'needs_control' is set, but a case has no 'control'")
         return self
 
 

@@ -17,6 +17,9 @@ VIEWS = {
 #: Words that stand for what a test case is about.
 PLACEHOLDERS = ("$campaign", "$panel", "$endpoint", "$width", "$budget", "$must_beat")
 
+#: Settings of the rule (`evidence`) that expressions may name as they do quantities.
+SETTINGS = ("alpha", "margin")
+
 Scalar = str | bool | int | float
 Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -72,6 +75,10 @@ class Query(Section):
     by: list[str] = Field(
         [], description="Mean of the column within each group: a series, for arithmetic group by group."
     )
+    each: str | None = Field(
+        None,
+        description="A column whose listed values in `where` must all have a row; else the reason names the absent.",
+    )
 
     @model_validator(mode="after")
     def _columns(self) -> "Query":
@@ -88,6 +95,8 @@ class Query(Section):
             raise ValueError("'when' belongs to `reduce: count` and `reduce: share`, which need it")
         if self.by and self.reduce != "one":
             raise ValueError("'by' gives a mean for each group, so that 'reduce' must be left out")
+        if self.each is not None and not isinstance(self.where.get(self.each), list):
+            raise ValueError(f"'each' is '{self.each}', which 'where' gives no list of values for")
         return self
 
 
@@ -104,7 +113,13 @@ class Operation(Section):
         None, description="Share of common groups in which the first series is larger."
     )
     correlation: "tuple[Expression, Expression] | None" = Field(
-        None, description="Pearson correlation of two series over their common groups."
+        None,
+        description="Pearson correlation of two series over their common groups, with Fisher's z interval, which takes "
+        "the groups as independent.",
+    )
+    null_floor: "Expression | None" = Field(
+        None,
+        description="`evidence.floor_level` point of |difference| between two members of a series, draws as a rule.",
     )
     signed_rank: "tuple[Expression, Expression] | None" = Field(
         None, description="Exact two-sided signed-rank p of two series over their common groups, donors as a rule."

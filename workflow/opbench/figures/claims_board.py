@@ -13,13 +13,14 @@ VERDICTS = {
     "holds": ("o", OKABE_ITO["blue"], "holds"),
     "readable": ("s", OKABE_ITO["sky"], "readable"),
     "not_separable": ("D", OKABE_ITO["orange"], "not separable"),
+    "undecided": ("^", INK, "undecided"),
     "fails": ("v", OKABE_ITO["purple"], "fails"),
     "contradicted": ("X", OKABE_ITO["vermillion"], "contradicted"),
     "not_testable": ("o", GREY, "not testable"),
 }
 #: Of a claim's cases the board shows the first of these; not testable only when no case could be tested.
-WORST = ("contradicted", "fails", "not_separable", "readable", "holds", "model_specific", "not_testable")
-SIZES = {"*": 7.5, "D": 4.2, "s": 4.6, "X": 5.6, "v": 5.2}
+WORST = ("contradicted", "fails", "not_separable", "undecided", "readable", "holds", "model_specific", "not_testable")
+SIZES = {"*": 7.5, "D": 4.2, "s": 4.6, "X": 5.6, "v": 5.2, "^": 5.2}
 ROW, HEAD, FOOT = 4.3, 13.0, 13.5  # mm
 #: Left or right edge of each column within a half, mm.
 RUN, PUBLISHED, NUMBER, TITLE, REPORTED, OURS, CONTROL, END = 2.6, 7.2, 14.0, 15.2, 60.5, 71.5, 73.0, 90.5
@@ -154,7 +155,7 @@ def _legend(figure: Figure, height: float, counts: dict[str, int]) -> None:
         for key, (marker, colour, name) in VERDICTS.items()
     ]
     figure.legend(handles=shown, loc="lower center", ncols=len(shown), bbox_to_anchor=(0.5, 6.6 / height), fontsize=7,
-                  columnspacing=1.1)  # fmt: skip
+                  columnspacing=0.6, handlelength=1.2)  # fmt: skip
     note = (
         "A claim's worst tested case is shown; table claims has them all, with statistic and interval. run: this model "
         "and these data;\npap.: the paper's own checkpoint, genes and cells. Bold: within tolerance of the reported "

@@ -159,6 +159,6 @@ CLAIMS = _schema(
     run=TEXT, claim=INT, family=TEXT, kind=TEXT, title=TEXT, paper=TEXT, place=TEXT, wording=TEXT, case=TEXT,
     statistic=TEXT, reported=TEXT, reported_value=REAL, tolerance=TEXT, value=REAL, ci_low=REAL, ci_high=REAL,
     matches=TEXT, strongest_control=TEXT, control_value=REAL, null_floor=REAL, published=TEXT, published_reason=TEXT,
-    analogue=TEXT, analogue_reason=TEXT, panel=TEXT, campaign=TEXT, endpoint=TEXT, n_donors=INT, source_table=TEXT,
-    rows=INT, where=TEXT,
+    analogue=TEXT, analogue_reason=TEXT, readable=TEXT, panel=TEXT, campaign=TEXT, endpoint=TEXT, n_donors=INT,
+    source_table=TEXT, rows=INT, where=TEXT,
 )  # fmt: skip

@@ -155,7 +155,7 @@ def _legend(figure: Figure, height: float, counts: dict[str, int]) -> None:
         for key, (marker, colour, name) in VERDICTS.items()
     ]
     figure.legend(handles=shown, loc="lower center", ncols=len(shown), bbox_to_anchor=(0.5, 6.6 / height), fontsize=7,
-                  columnspacing=0.6, handlelength=1.2)  # fmt: skip
+                  columnspacing=0.5, handlelength=0.8)  # fmt: skip
     note = (
         "A claim's worst tested case is shown; table claims has them all, with statistic and interval. run: this model "
         "and these data;\npap.: the paper's own checkpoint, genes and cells. Bold: within tolerance of the reported "

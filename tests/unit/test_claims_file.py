@@ -51,6 +51,22 @@ def test_the_endpoints_of_shipped_runs_have_roles():
     assert "gmp_vs_mono" not in known  # a progenitor is no macrophage
 
 
+def test_blood_runs_what_its_claims_compare():
+    """Marrow's labels do not tell CD4 from CD8 T cells; the claims on them are tested on blood."""
+    config = load_config(ROOT / "config/marrow.yaml")
+    blood = {name: one for name, one in config.campaigns.items() if one.test == "kang" and one.methods != "core"}
+    assert list(blood) == ["kang_lodo"]
+    campaign = blood["kang_lodo"]
+    claims = [one for one in read_claims(SHIPPED).claims if one.id in (14, 15, 16, 31)]
+    for one in claims:
+        asked = [query.where.get(key) for query in one.quantities.values() for key in ("a", "b", "method")]
+        assert {name for name in asked if name} | set(one.controls.methods) <= set(campaign.methods)
+        assert campaign.design in one.designs
+    assert "frozen" in claims[0].designs
+    sides = config.endpoints.binary["cd4_vs_cd8"]
+    assert set(sides.positive) == set(sides.negative) == {"kang"}
+
+
 def test_generated_files_are_current():
     assert document.CLAIMS_SCHEMA.read_text() == document.schema(ClaimFile), "run `make docs`"
     assert document.CLAIMS_PAGE.read_text() == document.claims_page(), "run `make docs`"

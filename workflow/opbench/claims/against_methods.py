@@ -63,7 +63,7 @@ def with_outcomes(
         p.where(frame["n_donors"] >= fewest).to_numpy(float) for frame, p in ((arms, arms["p"]), (methods, fixed))
     ]))  # fmt: skip
     arms["q"], methods["q"] = q[: len(arms)], q[len(arms) :]
-    found = [outcome(row, rule.alpha, fewest) for row in arms.to_dict("records")]
+    found = [outcome(row, rule.alpha, fewest, rule.min_draws) for row in arms.to_dict("records")]
     rows.loc[extra, "q"] = arms["q"]
     rows.loc[extra, "outcome"] = [one.outcome for one in found]
     rows.loc[extra, "reason"] = [one.reason for one in found]

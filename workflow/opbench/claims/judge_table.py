@@ -19,8 +19,6 @@ from opbench.config.evidence import RANDOM_ARMS, Evidence
 from opbench.statistics.floors import null_floor
 
 REAL, GAUSSIAN, LOOKUP = "real", "gaussian", "label_lookup"
-#: Fewest draws of a random arm (decision 19).
-MIN_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def _against(arm: str, by_arm: dict[str, np.ndarray], sign: int, evidence: Evide
     random = arm in (GAUSSIAN, *RANDOM_ARMS)
     if not random:
         floor = max(floor, null_floor(real[None, :], evidence.floor_level))
-    if random and len(draws) < MIN_DRAWS:
-        return _Against(arm, "not_testable", NAN, best, NAN, f"{len(draws)} draws, fewer than {MIN_DRAWS}")
+    if random and len(draws) < evidence.min_draws:
+        return _Against(arm, "not_testable", NAN, best, NAN, f"{len(draws)} draws, fewer than {evidence.min_draws}")
     if np.isnan(floor):
         return _Against(arm, "not_testable", NAN, best, NAN, "a single head seed gives no null floor")
     lead = float(leads.min())

@@ -18,7 +18,7 @@ VIEWS = {
 PLACEHOLDERS = ("$campaign", "$panel", "$endpoint", "$width", "$budget", "$must_beat")
 
 #: Settings of the rule (`evidence`) that expressions may name as they do quantities.
-SETTINGS = ("alpha", "margin")
+SETTINGS = ("alpha", "margin", "min_draws")
 
 Scalar = str | bool | int | float
 Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -107,5 +107,5 @@ def test_readable_is_said_beside_the_verdict():
 
 
 def test_a_claim_of_a_loss_is_judged_the_other_way():
-    row = one(found(claims=only(14, direction=-1)), 14)
-    assert row["analogue"] == "contradicted"
+    assert one(found(claims=only(14, direction=-1)), 14)["analogue"] == "contradicted"  # methods and arms
+    assert one(found(claims=only(16, direction=-1)), 16)["analogue"] == "contradicted"  # arms alone

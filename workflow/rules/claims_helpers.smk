@@ -1,10 +1,11 @@
 # Helpers only, no rules: what claims read. Needs common.smk and methods.smk.
-from opbench.claims.read import read_claims
+from opbench.check.references import reference_problems
 from opbench.config.claims_query import TABLES as CLAIM_TABLES
 from opbench.operators.names import LABEL_ARMS
 
 # What is wrong in the file is said now, not when its job comes last.
-one_sentence(read_claims, str(one_sentence(locate, CONFIG.claims.file, True)))
+if wrong := reference_problems(CONFIG):
+    raise WorkflowError(" ".join(wrong))
 
 
 def measured_operators(panel):

@@ -32,9 +32,11 @@ def located(name):
     return local(str(one_sentence(locate, name, True)))
 
 
-for file in workflow.configfiles:
-    one_sentence(opbench.config.read_yaml, file)
-CONFIG = one_sentence(opbench.config.parse_config, config)
+CONFIG_FILES = {
+    str(file): one_sentence(opbench.config.read_yaml, file)
+    for file in workflow.configfiles
+}
+CONFIG = one_sentence(opbench.config.parse_config, config, CONFIG_FILES)
 RESULTS = f"results/{CONFIG.run}"
 one_sentence(check_writable, RESULTS)
 DOWNLOADS = "resources/downloads"

@@ -74,7 +74,7 @@ def test_most_labels_have_five_cells_in_most_donors(demo):
 
 @pytest.mark.skipif(locate("vangalen2019_bm_aml.h5ad") is None, reason="OPBENCH_DATA has no marrow")
 def test_reference_is_what_marrow_gives(tmp_path):
-    config = load_config(ROOT / "config/config.yaml", ROOT / "config/marrow.yaml")
+    config = load_config(ROOT / "config/marrow.yaml")
     panel = config.panels["marrow"]
     panel = panel.model_copy(update={"genes": panel.genes.model_copy(update={"n": 400})})
     dataset = config.datasets["vangalen"]

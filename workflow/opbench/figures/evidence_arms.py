@@ -71,7 +71,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     for ax in grid[-1]:
         ax.set_xlabel("real − control")
     names = {"beats": "beats the control", "equivalent": "equivalent within the margin",
-             "not_separable": "not separable", "loses": "loses"}  # fmt: skip
+             "not_separable": "not separable", "loses": "loses", "not_testable": "not testable"}  # fmt: skip
     handles = [canvas.key(OUTCOMES[k][1], text, colour=OUTCOMES[k][0]) for k, text in names.items()]
     handles += [
         canvas.key("D", "healthy donors alone", fill=False, size=3),

@@ -66,14 +66,16 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     points = points[points["endpoint"].isin(endpoints)]
     arms = [arm for arm in arm_order(list(points["arm"])) if arm != "real"]
     decides = set(decisive["control"])
-    figure, axes = canvas.endpoint_grid(len(endpoints), len(arms), foot=21, columns=4, title_lines=2)
+    figure, axes = canvas.endpoint_grid(len(endpoints), len(arms), foot=21, columns=4, title_lines=3)
     for index, (ax, endpoint) in enumerate(zip(axes, endpoints, strict=True)):
         mine = points[points["endpoint"] == endpoint]
         names = [arm_name(arm) for arm in arms]
         canvas.method_axis(ax, names, [arm in decides for arm in arms], labelled=index % 4 == 0)
         _panel(ax, mine, shown[shown["endpoint"] == endpoint], arms)
         n = int(mine.loc[mine["arm"] == "real", "n_donors"].max()) if (mine["arm"] == "real").any() else 0
-        ax.set_title(f"{endpoint_name(endpoint)}\nn = {n} donors")
+        # What is measured goes on a line of its own: side by side, long names would run into each other.
+        name, _, what = endpoint_name(endpoint).partition(", ")
+        ax.set_title("\n".join(filter(None, (name, what, f"n = {n} donors"))))
     handles = [
         Line2D([], [], color=REAL, lw=1.3, label="real operator, mean over donors and seeds"),
         Patch(facecolor=REAL, alpha=0.12, label="± the largest null-vs-null floor of the arms that the rule names"),

@@ -137,6 +137,8 @@ def test_figures_have_pictures_and_sources(run):
 def test_report_holds_landing_page_and_figures(run):
     with zipfile.ZipFile(run.results / "report.zip") as archive:
         text = "".join(archive.read(n).decode(errors="ignore") for n in archive.namelist() if not n.endswith(".png"))
+        # Not hidden once it is unpacked.
+        assert "report/report.html" in archive.namelist()
     assert "nano-tiny" in text
     assert "paired_donors" in text
 

@@ -371,7 +371,9 @@ def make_report(python):
     ]
     newest = max(file.stat().st_mtime for file in shown if file.is_file())
     if not target.is_file() or target.stat().st_mtime < newest:
-        partial = target.with_name(".partial-report.zip")
+        # The archive's name is that of the folder in it.
+        partial = target.parent / ".partial-report" / target.name
+        partial.parent.mkdir(exist_ok=True)
         # A nested call, because a report needs a finished run; --nolock, because this one still holds the lock.
         command = [
             python,
@@ -391,6 +393,7 @@ def make_report(python):
         ]
         subprocess.run([*command, "--cores", "1"], check=True)
         os.replace(partial, target)
+        partial.parent.rmdir()
     print(f"Report: {target}   Tables: {RESULTS}/tables   Figures: {RESULTS}/figures")
     for line in failure_lines(table("scores")):
         print(line)

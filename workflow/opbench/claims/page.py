@@ -25,8 +25,8 @@ MARKS = {
 }  # fmt: skip
 #: Columns of a claim's table with their share of its width in percent.
 HEADER = {
-    "Case": 16, "Reported": 9, "This run": 11, "Same?": 5, "Strongest control": 11, "Null floor": 6,
-    "This run's verdict": 20, "Readable": 6, "Published": 16,
+    "Case": 14, "Reported": 8, "This run": 10, "Same?": 5, "Strongest control": 11, "Null floor": 6,
+    "This run's verdict": 18, "Readable": 8, "Published": 20,
 }  # fmt: skip
 
 

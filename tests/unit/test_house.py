@@ -21,6 +21,8 @@ MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)
     "statistics": GROUND | {"statistics"},
     "calibration": GROUND | set(ORDER) | {"statistics", "calibration"},
     "claims": GROUND | {"statistics", "claims"},
+    "discovery": GROUND | set(ORDER) | {"statistics", "discovery"},
+    "geometry": GROUND | set(ORDER) | {"statistics", "geometry"},
     "figures": GROUND | {"figures"},
     "standins": GROUND | {"panels", "models", "standins"},
     "check": GROUND | set(ORDER) | {"statistics", "claims", "check"},

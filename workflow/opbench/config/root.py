@@ -14,6 +14,7 @@ from opbench.config.baselines import Baselines
 from opbench.config.benchmark import Campaign, Endpoints, Statistics
 from opbench.config.claims import ClaimSettings
 from opbench.config.data import Dataset, Panel
+from opbench.config.discovery import Discovery, Knowledge
 from opbench.config.evidence import Calibration, Evidence
 from opbench.config.model import Adaptor, Model, Operators
 from opbench.config.sweeps import Sweeps
@@ -46,6 +47,8 @@ class Config(Section):
     calibration: Calibration = Field(Calibration(), description="How often the rule is wrong, by simulation.")
     claims: ClaimSettings = Field(ClaimSettings(), description="Published claims beside this run.")
     sweeps: Sweeps = Field(Sweeps(), description="Sweeps of cheap heads.")
+    knowledge: dict[Name, Knowledge] = Field({}, description="Tables of public knowledge by name.")
+    discovery: Discovery = Field(Discovery(), description="The paper's whole chain.")
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -76,6 +79,7 @@ class Config(Section):
                 raise ValueError(
                     f"sweeps.panels: '{name}' has no campaign with design 'folds' or 'leave_one_donor_out'"
                 )
+        self._discovery()
         for role, names in self.claims.analogues.items():
             for name in names:
                 known(name, self.endpoints.binary, f"claims.analogues.{role}")
@@ -89,6 +93,34 @@ class Config(Section):
         if self.model.checkpoint is None:
             self._trained_heads()
         return self
+
+    def _discovery(self) -> None:
+        """What the chain names must be there, and be of use to it."""
+        d = self.discovery
+        for key, part in d.panels.items():
+            where = f"discovery.panels.{key}"
+            if key not in self.panels:
+                raise ValueError(f"{where} is none of the panels {sorted(self.panels)}")
+            for field in ("internal", "external", "zero_shot"):
+                name = getattr(part, field)
+                if name is not None and name not in self.panels[key].datasets:
+                    raise ValueError(f"{where}.{field} names '{name}', which is no dataset of panel '{key}'")
+            if part.control is not None and part.control not in self.datasets:
+                raise ValueError(f"{where}.control names '{part.control}', which is none of {sorted(self.datasets)}")
+            if part.campaign is not None:
+                chosen = self.campaigns.get(part.campaign)
+                if chosen is None or chosen.panel != key or chosen.design not in ("folds", "leave_one_donor_out"):
+                    raise ValueError(
+                        f"{where}.campaign names '{part.campaign}', which is no campaign of panel '{key}' with design "
+                        "'folds' or 'leave_one_donor_out'"
+                    )
+        wanted = {"discovery.compaction.gene_sets": (d.compaction.gene_sets, "gmt")}
+        if d.manifold.interactions:
+            wanted["discovery.manifold.interactions"] = ([d.manifold.interactions], "interactions")
+        for where, (names, kind) in wanted.items():
+            for name in names:
+                if name not in self.knowledge or self.knowledge[name].kind != kind:
+                    raise ValueError(f"{where} names '{name}', which is no entry of knowledge with kind '{kind}'")
 
     def _trained_heads(self) -> None:
         """A model that the run trains has the heads of its recipe; those of a checkpoint are told by its files."""

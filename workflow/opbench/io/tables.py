@@ -162,3 +162,77 @@ CLAIMS = _schema(
     analogue=TEXT, analogue_reason=TEXT, readable=TEXT, panel=TEXT, campaign=TEXT, endpoint=TEXT, n_donors=INT,
     source_table=TEXT, rows=INT, where=TEXT,
 )  # fmt: skip
+
+#: Anchors by part of the chain (internal, external, zero_shot, control); cells of a part are those of its donors.
+PARTS = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, anchor=TEXT, dataset=TEXT, donor=TEXT, tissue=TEXT, condition=TEXT, label=TEXT,
+    stages=TEXT, branch=TEXT, depth=REAL, n_cells=INT,
+)  # fmt: skip
+#: What two parts share: cells (none, but for datasets that hold the same ones) and donors.
+PART_OVERLAP = _schema(
+    run=TEXT, panel=TEXT, part_a=TEXT, part_b=TEXT, cells_a=INT, cells_b=INT, shared_cells=INT, donors_a=INT,
+    donors_b=INT, shared_donors=INT, dropped_cells=INT,
+)  # fmt: skip
+#: Gates of heads by part. `draw` is that of a random arm; of `real` and of arms with one operator the head's seed, as
+#: in all tables of the chain. `p` is of the blocked permutation, `null_*` of the gate's own null where it has one.
+GATES = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, head=TEXT, width=INT, budget=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT,
+    gate=TEXT, value=REAL, p=REAL, p_floor=REAL, null_mean=REAL, null_q95=REAL, threshold=REAL, passed=FLAG, n=INT,
+    status=TEXT, reason=TEXT,
+)  # fmt: skip
+#: Hybrid, cell and anchor heads side by side: parts of the selection score and the score, by weight of topology.
+HYBRIDS = _schema(
+    run=TEXT, panel=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, head=TEXT, sweep=TEXT, weight_topo=REAL,
+    weight_compact=REAL, part=TEXT, quantity=TEXT, value=REAL, selected=FLAG, label=TEXT, n=INT, status=TEXT,
+    reason=TEXT,
+)  # fmt: skip
+#: Single heads by part; `rank` of a control's row is the one that it would have among the real heads. Head `best` is
+#: the largest of all heads, of a Gaussian draw the largest of as many matrices. auroc3: mean AUROC of the two-class
+#: tasks in the first three axes.
+HEADS = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, head=TEXT, layer=INT, index=INT,
+    width=INT, budget=TEXT, key=TEXT, rank=REAL, residualised=REAL, correlation=REAL, trust=REAL, auroc3=REAL, n=INT,
+    chosen=FLAG, status=TEXT, reason=TEXT,
+)  # fmt: skip
+#: Compaction by variant, endpoint and draw: donor means, and the paired difference to the variant's reference.
+#: `losses` counts the endpoints of the variant with a significant loss (q of the family of its endpoints).
+COMPACTION = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, variant=TEXT, reference=TEXT,
+    selection=TEXT, bytes=INT, endpoint=TEXT, value=REAL, n=INT, effect=REAL, ci_low=REAL, ci_high=REAL, p=REAL,
+    q=REAL, p_floor=REAL, margin=REAL, p_noninferiority=REAL, outcome=TEXT, losses=REAL, endpoints=INT, status=TEXT,
+    reason=TEXT,
+)  # fmt: skip
+#: Factors of the first rank: what goes when one is left out, what a few keep. `subset` names factors as `0+1+3`,
+#: `probes` says whether they were trained again. Values are of endpoints, drops, or shares of them.
+FACTORS = _schema(
+    run=TEXT, panel=TEXT, campaign=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, form=TEXT, probes=TEXT,
+    quantity=TEXT, endpoint=TEXT, factor=INT, subset=TEXT, value=REAL, low=REAL, high=REAL, n=INT, status=TEXT,
+    reason=TEXT,
+)  # fmt: skip
+#: Genes that a factor reads and writes most, by magnitude.
+PROGRAMS = _schema(
+    run=TEXT, panel=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, factor=INT, singular_value=REAL, side=TEXT,
+    rank=INT, gene=TEXT, weight=REAL,
+)  # fmt: skip
+#: Enrichment of these genes in gene sets; the panel's genes are the background, q over all tests of a table and arm.
+ENRICHMENT = _schema(
+    run=TEXT, panel=TEXT, arm=TEXT, operator=TEXT, draw=INT, factor=INT, side=TEXT, collection=TEXT, gene_set=TEXT,
+    overlap=INT, set_size=INT, listed=INT, background=INT, fold=REAL, p=REAL, q=REAL, genes=TEXT, status=TEXT,
+    reason=TEXT,
+)  # fmt: skip
+#: Second manifold: correlation with the communication ruler and margins over principal components, by part.
+MANIFOLD2 = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, method=TEXT, neighbours=INT,
+    chosen=FLAG, quantity=TEXT, value=REAL, low=REAL, high=REAL, p=REAL, p_floor=REAL, n=INT, status=TEXT, reason=TEXT,
+)  # fmt: skip
+#: Findings on the latent of a head fitted on the internal part, each with its null.
+LATENT_FINDINGS = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, head=TEXT, width=INT, arm=TEXT, operator=TEXT, draw=INT, seed=INT, finding=TEXT,
+    quantity=TEXT, i=INT, j=INT, value=REAL, p=REAL, p_floor=REAL, null_mean=REAL, null_q95=REAL, n=INT, status=TEXT,
+    reason=TEXT,
+)  # fmt: skip
+#: Anchors in the first three principal axes (of the internal anchors) of a head's latent.
+PART_VIEWS = _schema(
+    run=TEXT, panel=TEXT, part=TEXT, head=TEXT, arm=TEXT, anchor=TEXT, donor=TEXT, label=TEXT, stages=TEXT, branch=TEXT,
+    depth=REAL, n_cells=INT, x=REAL, y=REAL, z=REAL,
+)  # fmt: skip

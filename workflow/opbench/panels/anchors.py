@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 KEY = ["dataset", "donor", "tissue", "label"]
 
 
-def make_anchors(cells: "AnnData", min_cells: int) -> "AnnData":
+def make_anchors(cells: "AnnData", min_cells: int, setting: str = "sweeps.min_cells") -> "AnnData":
     """Average a panel's log1p vectors by dataset x donor x tissue x cell type (arXiv:2603.10261; spec A.2).
 
     Returns (a, G): `X` float32 means over at least `min_cells` cells each; `obs` dataset, donor, tissue, condition (the
     most common one), label, stages, branch, depth and n_cells, sorted, indexed `dataset:donor:tissue:label`; `var` the
     panel's genes; `uns["anchors"]` with panel and min_cells. An operator is linear, so that the anchor of a feature map
-    is the feature map of the anchor. Raises InputError when no group is large enough.
+    is the feature map of the anchor. Raises InputError, naming `setting`, when no group is large enough.
     """
     from anndata import AnnData
 
@@ -39,7 +39,7 @@ def make_anchors(cells: "AnnData", min_cells: int) -> "AnnData":
     if not kept.any():
         raise InputError(
             f"panel '{cells.uns['panel']['name']}': no donor has {min_cells} cells of one type, so there is no anchor; "
-            "lower sweeps.min_cells."
+            f"lower {setting}."
         )
     means = (average[kept] @ cells.layers["log1p"]).toarray().astype(np.float32)
     obs = obs[kept].reset_index()

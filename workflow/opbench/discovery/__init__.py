@@ -1,0 +1,1 @@
+"""The paper's whole chain: parts, gates, head scan, compaction, factors, second manifold, standalone algorithm."""

@@ -34,6 +34,8 @@ def claim_tables(wildcards):
     return {
         name: table(name)
         for name in CLAIM_TABLES
-        if any(file.endswith(table(name)) for file in made)
+        if (
+            name in DISCOVERY_TABLES or any(file.endswith(table(name)) for file in made)
+        )
         and (name != "sweeps" or swept_panels())
     }

@@ -298,6 +298,9 @@ def figure_scopes(figure):
         ],
         "battery": batteries,
         "swept": swept_panels(),
+        "discovery": discovery_panels(),
+        "chain": chain_panels(),
+        "communication": by_table("manifold2"),
         "run": [CONFIG.run],
     }[FIGURES[figure][2]]
 
@@ -306,6 +309,17 @@ def figure_files(suffix):
     return [
         f"{RESULTS}/figures/{figure}.{scope}.{suffix}"
         for figure in FIGURES
+        for scope in figure_scopes(figure)
+    ]
+
+
+def discovery_figures(suffix):
+    """Figures of the chain."""
+    scopes = ("discovery", "chain", "communication")
+    return [
+        f"{RESULTS}/figures/{figure}.{scope}.{suffix}"
+        for figure, (*_, kind) in FIGURES.items()
+        if kind in scopes
         for scope in figure_scopes(figure)
     ]
 

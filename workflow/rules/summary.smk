@@ -291,6 +291,7 @@ rule write_provenance:
                 "operator_facts",
                 "embedding_repeat",
                 "claims",
+                *DISCOVERY_TABLES,
             )
         ],
         model=f"{RESULTS}/describe_model/model.json",

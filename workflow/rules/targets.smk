@@ -20,6 +20,13 @@ rule figures:
         figure_files("svg"),
 
 
+rule discovery:
+    input:
+        [table(name) for name in DISCOVERY_TABLES],
+        artifact_files(),
+        discovery_figures("png"),
+
+
 rule nano:
     input:
         rules.pretrain_nano.output,

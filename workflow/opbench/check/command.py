@@ -11,6 +11,7 @@ from opbench.check.cost import Work, stage_costs
 from opbench.check.cost_methods import method_costs, previous_costs
 from opbench.check.cost_sweeps import sweep_costs
 from opbench.check.data import describe_dataset
+from opbench.check.discovery import check_discovery
 from opbench.check.donors import check_endpoint_labels, describe_campaigns
 from opbench.check.endpoints import describe_endpoints
 from opbench.check.findings import Findings
@@ -116,6 +117,7 @@ def _files(report: Report, config: Config, digest: bool) -> None:
 
 def _donors(report: Report, config: Config, folder: Path) -> None:
     findings = report.findings
+    report.anchors = check_discovery(config, report.datasets, findings)
     endpoints = check_endpoint_labels(config, report.datasets, findings)
     if (ontology := locate(config.ontology)) is not None:
         report.campaigns = describe_campaigns(config, endpoints, report.datasets, ontology, findings)

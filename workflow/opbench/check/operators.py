@@ -44,7 +44,7 @@ def operator_files(config: Config, arms: dict[str, list[Arms]]) -> dict[str, Ope
         made = [*always, *(controls if battery else [])]
         first = {op for op in made if not re.search(r"-[1-9]\d*$", op)}
         files.measured = {op for op in first if op.split("-")[0] not in LABEL_ARMS}
-        files.exported |= files.measured | _swept(config, panel)
+        files.exported |= files.measured | _swept(config, panel) | _chained(config, panel)
         out[panel] = files
     return out
 
@@ -68,3 +68,11 @@ def _swept(config: Config, panel: str) -> set[str]:
         return set()
     arms = [arm for arm in config.sweeps.arms_of(config.operators) if arm != "conventions"]
     return {operator for arm in arms for operator in config.sweeps.operators_of(arm, config.operators)}
+
+
+def _chained(config: Config, panel: str) -> set[str]:
+    """Operators that the chain of a panel reads."""
+    chain, operators = config.discovery, config.operators
+    if panel not in chain.panels:
+        return set()
+    return {name for arm in chain.arms_of(operators) for name in chain.operators_of(arm, operators)}

@@ -92,9 +92,10 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def idle_controls(config: Config, arms: "dict[str, list[Arms]]") -> list[str]:
-    """Sentences on control arms of `operators` that no campaign and no sweep runs, with the method that would."""
+    """Sentences on control arms of `operators` that no campaign, sweep or chain runs, with the method that would."""
     run = {kind for found in arms.values() for item in found for kind in item.operator_kinds}
     run.update(config.sweeps.arms if config.sweeps.panels else ())
+    run.update(config.discovery.arms if config.discovery.panels else ())
     idle = [arm for arm in config.operators.controls if arm not in run]
     sentences = []
     for method, labels in (("control_head", False), ("lookup_head", True)):

@@ -32,6 +32,7 @@ class Report:
     panels: dict[str, PanelFacts] = field(default_factory=dict)
     model: ModelFacts | None = None
     campaigns: dict[str, CampaignFacts] = field(default_factory=dict)
+    anchors: dict[str, dict[str, int]] = field(default_factory=dict)
     endpoints: list[EndpointFacts] = field(default_factory=list)
     jobs: Jobs | None = None
     costs: list[Cost] = field(default_factory=list)
@@ -95,6 +96,7 @@ def as_record(report: Report) -> dict[str, Any]:
             name: {"splits": facts.splits, "testable_donors": facts.eligible}
             for name, facts in report.campaigns.items()
         },
+        "anchors": report.anchors,
         "endpoints": [asdict(row) for row in report.endpoints],
         "jobs": report.jobs and asdict(report.jobs),
         "costs": [asdict(cost) for cost in report.costs],

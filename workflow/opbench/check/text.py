@@ -115,6 +115,8 @@ def _panels(report: Report) -> list[str]:
             f"  model: {model.origin}, {model.layers} layers x {model.heads} heads, width {model.width}{genes}"
             f"{published[model.published]}"
         )
+    for panel, parts in report.anchors.items():
+        lines.append(f"  chain on {panel}: anchors " + ", ".join(f"{part} {n}" for part, n in parts.items()))
     return lines
 
 

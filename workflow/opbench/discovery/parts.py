@@ -1,6 +1,7 @@
 """Parts of the chain: anchors that train heads, and external, zero-shot and control ones (spec A; decision 21)."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -103,16 +104,25 @@ def _bare(cells: "AnnData") -> pd.Series:
     return cells.obs_names.to_series().str.partition(":")[2]
 
 
+def internal_donors(config: Config, panel: str, donors: Iterable[str]) -> list[str]:
+    """Donors drawn for the internal part; those that a campaign of the panel never tests come first.
+
+    The draw is keyed by dataset, so that panels with the same donors divide them alike.
+    """
+    settings = config.discovery
+    never = {d for c in config.campaigns.values() if c.panel == panel for d in c.never_tested}
+    names = sorted(set(donors))
+    order = keyed_rng(settings.seed, "internal", settings.panels[panel].internal).permutation(names).tolist()
+    order.sort(key=lambda donor: donor not in never)  # stable
+    return order[: max(round(settings.internal_share * len(names)), 1)]
+
+
 def divide(config: Config, panel: str, cells: "AnnData", control: "AnnData | None") -> dict[str, "AnnData"]:
     """Cells of each part. Donors that some campaign never tests are internal, as no part may test them."""
-    chosen, settings = config.discovery.panels[panel], config.discovery
+    chosen = config.discovery.panels[panel]
     inside = cells[(cells.obs["dataset"] == chosen.internal).to_numpy()]
     if chosen.external is None:
-        donors = np.unique(inside.obs["donor"])
-        never = {d for c in config.campaigns.values() if c.panel == panel for d in c.never_tested}
-        order = keyed_rng(settings.seed, "internal", chosen.internal).permutation(donors)
-        order = np.array(sorted(order, key=lambda donor: donor not in never))  # stable: these come first
-        drawn = order[: max(round(settings.internal_share * len(donors)), 1)]
+        drawn = internal_donors(config, panel, inside.obs["donor"])
         mine = inside.obs["donor"].isin(drawn).to_numpy()
         parts = {"internal": inside[mine], "external": inside[~mine]}
     else:

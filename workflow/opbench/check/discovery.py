@@ -1,0 +1,60 @@
+"""The chain before a run: anchors of each part, and knowledge tables that are not there."""
+
+import pandas as pd
+
+from opbench.check.data import Facts
+from opbench.check.findings import Findings
+from opbench.config import Config
+from opbench.discovery.parts import internal_donors
+from opbench.io.locate import locate_knowledge
+from opbench.panels.reading import check_sha256
+
+#: Cells that make one anchor.
+ANCHOR = ["dataset", "donor", "tissue", "label"]
+
+
+def part_anchors(config: Config, panel: str, datasets: dict[str, Facts]) -> dict[str, int]:
+    """Part -> its anchors; parts whose cells are not known yet are left out."""
+    chosen, found = config.discovery.panels[panel], {}
+    sizes = {
+        name: facts.role("evaluation").groupby(ANCHOR).size() >= config.discovery.min_cells
+        for name, facts in datasets.items()
+        if facts.cells is not None
+    }
+    if chosen.internal in sizes:
+        enough: pd.Series = sizes[chosen.internal]
+        donor = enough.index.get_level_values("donor")
+        if chosen.external is None:
+            mine = donor.isin(internal_donors(config, panel, donor))
+            found |= {"internal": int(enough[mine].sum()), "external": int(enough[~mine].sum())}
+        else:
+            found["internal"] = int(enough.sum())
+    for part in ("external", "zero_shot", "control"):
+        if getattr(chosen, part) in sizes:
+            found[part] = int(sizes[getattr(chosen, part)].sum())
+    return found
+
+
+def check_discovery(config: Config, datasets: dict[str, Facts], findings: Findings) -> dict[str, dict[str, int]]:
+    """Panel -> part -> anchors; warns of parts that are not testable and of knowledge that is not found."""
+    found = {panel: part_anchors(config, panel, datasets) for panel in config.discovery.panels}
+    fewest = config.discovery.gates.min_anchors
+    for panel, parts in found.items():
+        for part, anchors in parts.items():
+            said = (
+                f"discovery.panels.{panel}: part {part} has {anchors} anchors, fewer than gates.min_anchors ({fewest})"
+            )
+            if anchors == 0 and part == "internal":
+                findings.problem(f"{said}; lower discovery.min_cells.")
+            elif anchors < fewest:
+                findings.warn(f"{said}, so that it is not testable.")
+    for name, entry in config.knowledge.items():
+        path = locate_knowledge(entry.path)
+        if path is None:
+            findings.warn(
+                f"knowledge.{name}: '{entry.path}' is neither in $OPBENCH_KNOWLEDGE nor in the working folder, so that "
+                "what reads it is not testable."
+            )
+        elif entry.sha256:
+            findings.attempt(check_sha256, path, entry.sha256)
+    return found

@@ -9,6 +9,7 @@ from opbench.io.errors import InputError
 
 #: Command -> (module, one line of help). Only the module of the command that is called is imported.
 COMMANDS = {
+    "apply": ("opbench.discovery.apply", "annotate any h5ad with a standalone algorithm"),
     "check": ("opbench.check.command", "check configuration and files, and estimate the cost, before a run"),
     "methods": ("opbench.readouts.listing", "list the methods that are found, and what a configuration makes of them"),
     "random-checkpoint": ("opbench.models.random_checkpoint", "write a checkpoint in the released format"),

@@ -107,6 +107,26 @@ def test_columns_of_one_gene_are_summed_before_the_logarithm(artifact, expected,
     np.testing.assert_array_equal(found.z, expected)
 
 
+def test_raw_counts_and_repeated_cell_names(artifact, expected, tmp_path):
+    def raw(cells):
+        cells.raw = cells.copy()
+        cells.X = cells.X.log1p()
+        cells.obs.index = ["one"] * len(cells)
+        return cells[:, ::-1].copy()
+
+    found = annotate(artifact, altered(tmp_path / "x.h5ad", raw), counts="raw/X")
+    np.testing.assert_array_equal(found.z, expected)
+    assert len(found.obs) == len(expected)
+
+
+def test_a_zarr_folder_is_read(files, artifact, expected, tmp_path, capsys):
+    cells = artifact_toy.cells()
+    cells.write_zarr(tmp_path / "x.zarr")
+    np.testing.assert_array_equal(annotate(artifact, tmp_path / "x.zarr").z, expected)
+    assert apply(files, tmp_path / "x.zarr", tmp_path / "out.h5ad", "--keep-matrix") == 1
+    assert "zarr folder, of which --keep-matrix copies nothing" in capsys.readouterr().err
+
+
 def test_missing_genes_read_as_zero_and_are_reported(artifact, files, tmp_path, capsys):
     path = altered(tmp_path / "x.h5ad", lambda cells: cells[:, [f"g{i}" for i in range(30, 60)]].copy())
     found = annotate(artifact, path)

@@ -7,6 +7,6 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.discovery.pack import PackFiles, pack_artifact
 
     names, files = snakemake.wildcards, snakemake.input
-    folder, store = Path(files.ontology[0]).parent, snakemake.params.store
+    folder, store = Path(files.ontology[0]).parent, snakemake.params.get("store")
     inputs = PackFiles(files.panel, files.operator, folder, files.get("model"), files.get("dataset"), store)
     pack_artifact(parse_config(snakemake.config), names.panel, names.variant, inputs, snakemake.output.artifact)

@@ -1,7 +1,8 @@
 """Which figures there are, which tables each reads, and what its scope is; imports nothing heavy."""
 
 #: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign of methods, one
-#: that scores pseudotime, a battery of control arms, a panel whose heads are swept, or the run.
+#: that scores pseudotime, a battery of control arms, a panel whose heads are swept, a panel of the
+#: discovery chain, one with compaction and factors (chain), or the run.
 FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "cells_per_donor": (("panels", "splits"), (), "panel"),
     "latent_view": (("latent",), (), "campaign"),
@@ -13,5 +14,14 @@ FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "evidence_nulls": (("evidence", "scores"), (), "battery"),
     "evidence_arms": (("evidence",), (), "battery"),
     "sweeps": (("sweeps",), (), "swept"),
+    "ripple": (("latent_findings",), (), "discovery"),
+    "axis_correlation": (("latent_findings",), (), "discovery"),
+    "t_lens": (("latent_findings",), (), "discovery"),
+    "manifold2": (("manifold2",), (), "discovery"),
+    "compaction": (("compaction",), (), "chain"),
+    "factor_impact": (("factors",), (), "chain"),
+    "factor_subsets": (("factors",), (), "chain"),
+    "gene_programs": (("programs",), ("enrichment",), "chain"),
+    "runtime": (("ratio",), (), "run"),
     "claims_board": (("claims",), (), "run"),
 }

@@ -359,7 +359,9 @@ def full_battery(wildcards):
 
 def figure_inputs(wildcards):
     required, optional, _ = FIGURES[wildcards.figure]
-    files = {name: table(name) for name in (*required, *optional)}
+    idle = set(EVERY_TABLE) - set(DISCOVERY_TABLES)
+    names = [*required, *(name for name in optional if name not in idle)]
+    files = {name: table(name) for name in names}
     if "latent" in files:
         files["latent"] = [
             f"{RESULTS}/run_method/{wildcards.scope}/{method}/0.latent.parquet"

@@ -186,31 +186,29 @@ def chain_tables(ending=""):
     return [file for panel in chain_panels() for file in chain_files(panel, ending)]
 
 
-# Table -> the files that it stacks; a table without any is not made.
-DISCOVERY_TABLES = {
-    name: files
-    for name, files in {
-        "parts": by_panel("build_parts", ".parts"),
-        "part_overlap": by_panel("build_parts", ".part_overlap"),
-        "gates": by_arm("score_gates", DISCOVERY_ARMS),
-        "hybrids": by_arm("fit_hybrids", HYBRID_ARMS),
-        "heads": by_panel("scan_heads"),
-        "latent_findings": by_arm("find_latents", DISCOVERY_ARMS),
-        "part_views": by_arm("find_latents", DISCOVERY_ARMS, ".views"),
-        "manifold2": (
-            by_panel("map_interactions") if DISCOVERY.manifold.interactions else []
-        ),
-        "compaction": chain_tables(),
-        "factors": chain_tables(".factors"),
-        "programs": chain_tables(".programs"),
-        "enrichment": (
-            [f"{RESULTS}/enrich_factors/{panel}.parquet" for panel in chain_panels()]
-            if DISCOVERY.compaction.gene_sets
-            else []
-        ),
-    }.items()
-    if files
+# Table of the chain -> the files that it stacks.
+EVERY_TABLE = {
+    "parts": by_panel("build_parts", ".parts"),
+    "part_overlap": by_panel("build_parts", ".part_overlap"),
+    "gates": by_arm("score_gates", DISCOVERY_ARMS),
+    "hybrids": by_arm("fit_hybrids", HYBRID_ARMS),
+    "heads": by_panel("scan_heads"),
+    "latent_findings": by_arm("find_latents", DISCOVERY_ARMS),
+    "part_views": by_arm("find_latents", DISCOVERY_ARMS, ".views"),
+    "manifold2": (
+        by_panel("map_interactions") if DISCOVERY.manifold.interactions else []
+    ),
+    "compaction": chain_tables(),
+    "factors": chain_tables(".factors"),
+    "programs": chain_tables(".programs"),
+    "enrichment": (
+        [f"{RESULTS}/enrich_factors/{panel}.parquet" for panel in chain_panels()]
+        if DISCOVERY.compaction.gene_sets
+        else []
+    ),
 }
+# A table without any is not made.
+DISCOVERY_TABLES = {name: files for name, files in EVERY_TABLE.items() if files}
 
 
 def discovery_files(name):

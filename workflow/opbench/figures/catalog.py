@@ -2,7 +2,7 @@
 
 #: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign of methods, one
 #: that scores pseudotime, a battery of control arms, a panel whose heads are swept, a panel of the
-#: discovery chain, one with compaction and factors (chain), or the run.
+#: discovery chain, one with compaction and factors (chain) or a second manifold (communication), or the run.
 FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "cells_per_donor": (("panels", "splits"), (), "panel"),
     "latent_view": (("latent",), (), "campaign"),
@@ -17,7 +17,7 @@ FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "ripple": (("latent_findings",), (), "discovery"),
     "axis_correlation": (("latent_findings",), (), "discovery"),
     "t_lens": (("latent_findings",), (), "discovery"),
-    "manifold2": (("manifold2",), (), "discovery"),
+    "manifold2": (("manifold2",), (), "communication"),
     "compaction": (("compaction",), (), "chain"),
     "factor_impact": (("factors",), (), "chain"),
     "factor_subsets": (("factors",), (), "chain"),

@@ -65,7 +65,9 @@ class _Prepared:
         self.squared_norm = (self.x**2).sum(1)
 
 
-class _Trainer:
+class CellTrainer:
+    """Adam on batches of cells; `adaptors.hybrid` adds terms to its loss."""
+
     def __init__(self, data: HeadData, settings: Adaptor, seed: int) -> None:
         self.settings, self.seed = settings, seed
         self.mean = data.features.mean(0, dtype=np.float64).astype(np.float32)
@@ -93,6 +95,7 @@ class _Trainer:
         self.distances = torch.from_numpy((distance / max(distance.max(), 1e-12)).astype(np.float32))
 
     def loss(self, data: _Prepared, rows: torch.Tensor, local: bool) -> torch.Tensor:
+        """Loss on some cells; `local` also holds what training cells alone have."""
         s = self.settings
         z = data.x[rows] @ self.weight.T
         angle, label = angles(z), data.label[rows]
@@ -105,9 +108,14 @@ class _Trainer:
             position[rows] = torch.arange(len(rows))
             near = position[self.neighbours[rows]]
             total = total + s.weight_local * local_loss(angle, self.beta, near, self.distances[rows])
-        return total
+        return total + self.further(z, label) if local else total
+
+    def further(self, z: torch.Tensor, label: torch.Tensor) -> torch.Tensor | float:
+        """Terms of the training loss of another head, from a batch's latents (n, d) and label codes (n,); here none."""
+        return 0.0
 
     def epoch(self, number: int) -> float:
+        """One pass over the training cells; returns their mean loss."""
         order = torch.from_numpy(keyed_rng(self.seed, "epoch", number).permutation(len(self.train.x)))
         # Equal batches of at most `batch` cells: a remainder of a few cells would have no neighbours.
         batches = torch.tensor_split(order, math.ceil(len(order) / self.settings.batch))
@@ -121,6 +129,7 @@ class _Trainer:
         return total / len(order)
 
     def head(self, epochs: int, loss: float, status: str) -> CellHead:
+        """Return a copy of the weights as they are."""
         weight = self.weight.detach().numpy().copy()
         return CellHead(weight, self.mean, self.scale, abs(float(self.beta.detach())), epochs, loss, status)
 
@@ -132,7 +141,12 @@ def fit_cell_head(data: HeadData, settings: Adaptor, seed: int, stop_on: HeadDat
     epoch before `patience` epochs without improvement; the validation loss leaves the local term out,
     because its neighbours are training cells.
     """
-    trainer = _Trainer(data, settings, seed)
+    return run(CellTrainer(data, settings, seed), stop_on)
+
+
+def run(trainer: CellTrainer, stop_on: HeadData | None = None) -> CellHead:
+    """Train what `trainer` holds, as `fit_cell_head` does."""
+    settings = trainer.settings
     if stop_on is None:
         loss = float("nan")
         for number in range(settings.epochs):

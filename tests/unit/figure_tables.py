@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import claims_tables
+import discovery_tables
 import numpy as np
 import pandas as pd
 from evidence_tables import battery
@@ -12,6 +13,7 @@ from opbench.claims.evaluate import Run, evaluate_claims
 from opbench.claims.read import read_claims
 from opbench.claims.views import Tables
 from opbench.config.benchmark import Endpoints, Statistics
+from opbench.figures.catalog import FIGURES
 from opbench.io import tables as contracts
 from opbench.io.seeds import keyed_rng
 from opbench.statistics.compare import compare_methods
@@ -234,6 +236,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
+        **discovery_tables.world(),
     }  # fmt: skip
 
 
@@ -244,6 +247,8 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 
 
 def scope_of(name: str) -> str:
+    if FIGURES[name][2] == "discovery":
+        return discovery_tables.PANEL
     return {
         "cells_per_donor": "marrow",
         "sweeps": "marrow",

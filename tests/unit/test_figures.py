@@ -261,11 +261,13 @@ def test_every_text_lies_inside_its_figure(tables):
 @pytest.mark.parametrize("name", ["method_endpoint_heatmap", "latent_view", "cost_per_method"])
 def test_same_tables_give_the_same_bytes(name, tables, tmp_path):
     paths = write_world({key: tables[key] for key in (*FIGURES[name][0], *FIGURES[name][1])}, tmp_path)
-    outputs = [[tmp_path / f"{run}.{kind}" for kind in ("svg", "png", "csv")] for run in "ab"]
+    outputs = [[tmp_path / f"{run}.{kind}" for kind in ("svg", "png", "csv", "pdf")] for run in "ab"]
     for files in outputs:
         draw_figure(name, scope_of(name), paths, *files)
     for first, second in zip(*outputs, strict=True):
         assert first.read_bytes() == second.read_bytes()
+    assert outputs[0][3].read_bytes().startswith(b"%PDF")
+    assert b"Date" not in outputs[0][3].read_bytes()
     assert pd.read_csv(outputs[0][2]).shape == draw(name, tables, scope_of(name))[1].shape
 
 

@@ -1,4 +1,4 @@
-"""Stage: draw one figure of one scope from result tables, as SVG, PNG and the table of what is drawn."""
+"""Stage: draw one figure of one scope from result tables, as SVG, PNG, PDF and the table of what is drawn."""
 
 from importlib import import_module
 from pathlib import Path
@@ -32,8 +32,9 @@ def draw_figure(
     output_svg: str | Path,
     output_png: str | Path,
     output_csv: str | Path,
+    output_pdf: str | Path | None = None,
 ) -> None:
-    """Read `inputs` (paths by table name) under their contracts and write the three files of a figure.
+    """Read `inputs` (paths by table name) under their contracts and write the files of a figure, a PDF too when asked.
 
     The same tables give the same bytes: no dates, and identifiers in the SVG from a fixed salt.
     Raises `InputError` when a table is missing, breaks its contract or knows nothing of `scope`.
@@ -48,5 +49,9 @@ def draw_figure(
     with rc_context(RC), atomic(output_svg) as svg, atomic(output_png) as png:
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": "opbench"})
         figure.savefig(png, format="png", metadata={"Software": "opbench"})
+    if output_pdf is not None:
+        facts = {"CreationDate": None, "Creator": "opbench", "Producer": "opbench"}
+        with rc_context(RC), atomic(output_pdf) as pdf:
+            figure.savefig(pdf, format="pdf", metadata=facts)
     with atomic(output_csv) as csv:
         source.to_csv(csv, index=False, float_format="%.10g", lineterminator="\n")

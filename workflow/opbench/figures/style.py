@@ -17,7 +17,8 @@ OKABE_ITO = {
 }  # fmt: skip
 GREY, PALE, INK = "#8C8C8C", "#D9D9D9", "#262626"
 
-#: DejaVu Sans ships with matplotlib, and text becomes paths, so a figure is the same on every machine.
+#: DejaVu Sans ships with matplotlib; text becomes paths in SVG, and in PDF text with the font in the file, so that a
+#: figure is the same on every machine.
 RC = {
     "font.family": "DejaVu Sans", "font.size": SMALL, "axes.titlesize": SMALL, "axes.labelsize": SMALL,
     "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "figure.titlesize": 8,
@@ -27,7 +28,7 @@ RC = {
     "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
     "legend.frameon": False, "legend.handletextpad": 0.4, "legend.columnspacing": 1.2,
     "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.dpi": 200,
-    "svg.fonttype": "path", "svg.hashsalt": "opbench", "path.simplify": False,
+    "svg.fonttype": "path", "svg.hashsalt": "opbench", "pdf.fonttype": 42, "path.simplify": False,
 }  # fmt: skip
 
 #: Methods in the order of rows: the extracted head, its random control, the baselines, the brackets.

@@ -1,0 +1,91 @@
+"""What figures of the discovery chain share: names of parts and gates, and one value per draw or head seed."""
+
+import pandas as pd
+
+from opbench.config.evidence import FIXED_ARMS
+from opbench.figures.arms import FIXED, RANDOM, REAL, arm_order
+from opbench.io.tables import SCORED
+
+#: Part -> printed name, in the order of the chain.
+PARTS = {
+    "internal": "Internal",
+    "external": "External",
+    "zero_shot": "Zero-shot",
+    "control": "Control",
+    "null_branch": "Null branch",
+    "null_labels": "Null labels",
+}
+#: Gate -> printed title.
+GATES = {
+    "trustworthiness": "Trustworthiness, features to latent",
+    "geodesic": "Geodesic correlation, latent graph with the ruler",
+    "correlation": "Correlation, latent distance with the ruler",
+    "residualised": "Correlation, donor and tissue regressed out",
+    "random": "Random holdout, correlation",
+    "donor": "Donor holdout, correlation",
+    "branch": "Branch holdout, correlation within branches",
+}
+#: Head -> printed name, in the order of preference where a figure has room for one.
+HEADS = {"let": "Anchor head", "anchor": "Anchor head", "cell": "Cell head", "hybrid": "Hybrid head"}
+
+
+def part_name(part: str) -> str:
+    """The printed name of a part."""
+    return PARTS.get(part, part.replace("_", " ").capitalize())
+
+
+def part_order(parts: list[str]) -> list[str]:
+    """Known parts in the order of the chain, others by name after them."""
+    known = list(PARTS)
+    return sorted(set(parts), key=lambda part: (known.index(part) if part in known else len(known), part))
+
+
+def preferred_head(heads: list[str]) -> str:
+    """The head that is drawn where there is room for one: the anchor head, else the first by name."""
+    known = list(HEADS)
+    return min(set(heads), key=lambda head: (known.index(head) if head in known else len(known), head))
+
+
+def head_name(head: str) -> str:
+    """The printed name of a head."""
+    return HEADS.get(head, f"{head.replace('_', ' ').capitalize()} head")
+
+
+def scored(table: pd.DataFrame, column: str = "value") -> pd.DataFrame:
+    """Rows whose status counts and that have a number in `column`."""
+    return table[table["status"].isin(SCORED) & table[column].notna()]
+
+
+def reasons(table: pd.DataFrame, most: int = 2) -> str:
+    """Why rows have no value: their most frequent reasons, each with the part that it is of."""
+    rows = table[~table["status"].isin(SCORED) & (table["reason"] != "")]
+    texts = rows["part"].map(part_name) + ": " + rows["reason"].str.rstrip(".") + "."
+    return " ".join(texts.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:most])
+
+
+def missing(figure: str, panel: str, rows: pd.DataFrame) -> str:
+    """The sentence of a figure without anything to draw: no row at all, or what the rows say."""
+    if rows.empty:
+        return f"{figure}: the chain did not run on panel {panel}, or wrote no row for it."
+    return f"{figure}: nothing could be tested on panel {panel}. {reasons(rows)}".strip()
+
+
+def is_random(arm: str) -> bool:
+    """Whether an arm's `draw` counts draws of its matrix; else it counts head seeds."""
+    return arm != "real" and arm not in FIXED_ARMS
+
+
+def arm_colour(arm: str) -> str:
+    """Blue for the real operator, and one colour each for arms with draws and with head seeds."""
+    return REAL if arm == "real" else RANDOM if is_random(arm) else FIXED
+
+
+def controls_of(table: pd.DataFrame) -> list[str]:
+    """Control arms of a table in the house's order."""
+    return [arm for arm in arm_order(list(table["arm"])) if arm != "real"]
+
+
+def per_draw(table: pd.DataFrame, keys: list[str], column: str = "value") -> pd.DataFrame:
+    """Mean of `column` by `keys`, arm and draw: the dots of an arm. Keeps the largest `n`."""
+    groups = scored(table, column).groupby([*keys, "arm", "draw"], sort=True)
+    return groups.agg(**{column: (column, "mean"), "n": ("n", "max")}).reset_index()

@@ -134,6 +134,16 @@ def test_heatmaps_are_symmetric_and_of_the_real_and_a_random_operator(tables):
     assert matrix[2, 7] == row["value"].item()
 
 
+@pytest.mark.parametrize("name", ["ripple", "axis_correlation", "t_lens"])
+def test_a_part_that_could_not_be_tested_is_named_with_its_reason(tables, name):
+    findings = tables["latent_findings"]
+    gone = findings["part"] == "zero_shot"
+    lacking = pd.concat([findings[~gone], untested(findings[gone])])
+    figure, source = draw(name, {"latent_findings": lacking}, "marrow")
+    assert set(source["part"]) == {"internal", "external"}
+    assert any("Not shown: Zero-shot: no head was chosen" in text for text in words(figure))
+
+
 def test_lens_without_value_says_so(tables):
     figure, source = draw("t_lens", tables, "marrow")
     assert "lens" not in set(source.loc[source["part"] == "zero_shot", "quantity"])

@@ -14,6 +14,7 @@ from opbench.figures.chain_rows import (
     arms_in,
     chain_rows,
     head_rows,
+    left_out,
     operator_name,
     p_text,
     part_name,
@@ -86,6 +87,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     if why:
         return canvas.note_figure(why), rows
     rows, head = head_rows(rows)
+    note = left_out(table[table["finding"] == FINDING], rows)
     pairs = rows[(rows["quantity"] == "r") & (rows["i"] != rows["j"])]
     means = rows[rows["quantity"] == "mean_abs_r"]
     parts, shown = part_order(list(rows["part"])), []
@@ -118,11 +120,6 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         canvas.bottom_legend(figure, strip_keys("null, from its mean to its 95 % point"), 3)
     part = part_name(str(pairs["part"].iloc[0])).lower() if shown else ""
     what = f"; heatmaps: {part} part, {int(pairs['n'].max())} anchors" if shown else ""
-    figure.text(
-        2 / width,
-        1 - 3.5 / height,
-        f"{scope}: latent axes, {head}{what}; p is the median over seeds",
-        va="center",
-        size=8,
-    )
+    title = f"{scope}: latent axes, {head}{what}; p is the median over seeds{note}"
+    figure.text(2 / width, 1 - 1.5 / height, title, va="top", size=8)
     return figure, rows.reset_index(drop=True)

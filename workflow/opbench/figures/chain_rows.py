@@ -1,5 +1,6 @@
 """What figures of the chain share: rows with a value, arms with their draws, strips of draws beside a null."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -55,6 +56,14 @@ def chain_rows(table: pd.DataFrame, scope: str, what: str) -> tuple[pd.DataFrame
     return rows, f"Panel {scope}, {what}: {status.replace('_', ' ')}{said}."
 
 
+def left_out(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Parts of `table` that have no row in `rows`, each with its reason; starts a new line, empty where none lacks."""
+    others = table[(table["panel"] == rows["panel"].iloc[0]) & ~table["part"].isin(rows["part"])]
+    said = others[others["reason"] != ""].groupby("part")["reason"].agg(lambda texts: texts.value_counts().index[0])
+    text = "; ".join(f"{part_name(part)}: {said[part]}" for part in part_order(list(said.index)))
+    return f"\n{textwrap.fill(f'Not shown: {text}', 130)}" if text else ""
+
+
 def arms_in(rows: pd.DataFrame) -> list[str]:
     """The real operator, then the controls in the house's order."""
     return sorted(arm_order(list(rows["arm"])), key=lambda arm: arm != "real")
@@ -100,7 +109,7 @@ def strip_colour(arm: str) -> str:
 
 
 def strip(ax: Axes, rows: pd.DataFrame, y: float, arm: str, marker: str = "o", height: float = 0.46) -> None:
-    """One dot per draw or seed around `y` and their mean; behind them the arm's null, from its mean to its 95 % point.
+    """One dot per draw or seed around `y`, the mean of several, and the arm's null from its mean to its 95 % point.
 
     rows: one arm's values of one quantity, with `null_mean` and `null_q95` (averaged over the rows).
     """
@@ -113,7 +122,8 @@ def strip(ax: Axes, rows: pd.DataFrame, y: float, arm: str, marker: str = "o", h
     offsets = np.linspace(-height / 2, height / 2, len(values)) if len(values) > 1 else np.zeros(1)
     colour = strip_colour(arm)
     ax.scatter(values, y + offsets, s=8, marker=marker, color=colour, lw=0, alpha=0.85, zorder=3)
-    ax.plot([values.mean()] * 2, [y - height * 0.75, y + height * 0.75], color=INK, lw=1.1, zorder=4)
+    if len(values) > 1:
+        ax.plot([values.mean()] * 2, [y - height * 0.75, y + height * 0.75], color=INK, lw=1.1, zorder=4)
 
 
 def strip_keys(null: str) -> list[Line2D | Patch]:

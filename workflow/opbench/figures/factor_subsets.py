@@ -82,6 +82,15 @@ def _chance(rows: pd.DataFrame, arm: str) -> dict[str, float]:
     return {str(name): 0.5 / value for name, value in whole.items() if str(name).endswith("_auroc") and value > 0}
 
 
+def _handles(cores: pd.DataFrame) -> list:
+    n = cores.groupby("arm")["subset"].nunique().max() if len(cores) else 0
+    return [
+        canvas.key("o", f"one of {n} random cores of as many factors", colour=OKABE_ITO["sky"], size=3),
+        Line2D([], [], color=OKABE_ITO["vermillion"], lw=1.6, label="core of the largest singular values"),
+        Line2D([], [], color=INK, lw=1.0, ls=":", label="an AUROC of 0.5"),
+    ]
+
+
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Subsets of the core of panel `scope` (FACTORS): the real operator, and its first control beside it."""
     rows, why = chain_rows(tables["factors"], scope, "factors")
@@ -124,13 +133,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             strip.text(0.02, 0.02, "no random core", transform=strip.transAxes, style="italic")
     bar = figure.add_axes(((width - 15) / width, 1 - (top + body) / height, 3 / width, body / height))
     figure.colorbar(ScalarMappable(norm, CMAP), cax=bar, label="share of intact performance")
-    n = cores.groupby("arm")["subset"].nunique().max() if len(cores) else 0
-    handles = [
-        canvas.key("o", f"one of {n} random cores of as many factors", colour=OKABE_ITO["sky"], size=3),
-        Line2D([], [], color=OKABE_ITO["vermillion"], lw=1.6, label="core of the largest singular values"),
-        Line2D([], [], color=INK, lw=1.0, ls=":", label="an AUROC of 0.5"),
-    ]
-    canvas.bottom_legend(figure, handles, 3)
+    canvas.bottom_legend(figure, _handles(cores), 3)
     title = f"{scope}: share of the intact value that subsets of the core keep, probes as trained on all factors"
     figure.text(2 / width, 1 - 3.5 / height, title, va="center", size=8)
     return figure, source

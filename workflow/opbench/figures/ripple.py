@@ -9,6 +9,7 @@ from opbench.figures.chain_rows import (
     arms_in,
     chain_rows,
     head_rows,
+    left_out,
     p_text,
     part_name,
     part_order,
@@ -53,12 +54,13 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     if why:
         return canvas.note_figure(why), rows
     rows, head = head_rows(rows)
+    note = left_out(table[table["quantity"].isin(QUANTITIES)], rows)
     quantities = [name for name in QUANTITIES if (rows["quantity"] == name).any()]
     parts, arms = part_order(list(rows["part"])), arms_in(rows)
     foot, height = 16, len(quantities) * (len(arms) * ROW + 15) + 4
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.04)
-    grid = figure.subplots(len(quantities), len(parts), sharey=True, sharex="row", squeeze=False)
+    grid = figure.subplots(len(quantities), len(parts), sharey=True, squeeze=False)
     for line, quantity in zip(grid, quantities, strict=True):
         for index, (ax, part) in enumerate(zip(line, parts, strict=True)):
             mine = rows[(rows["quantity"] == quantity) & (rows["part"] == part)]
@@ -66,5 +68,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             _panel(ax, mine, arms)
             ax.set_title(_title(quantity, part, mine, index == 0))
     canvas.bottom_legend(figure, strip_keys("null of the permutation, from its mean to its 95 % point"), 2)
-    figure.suptitle(f"{scope}: plane and ripple of the latent, {head}; p is the median over seeds", x=0.01, ha="left")
+    figure.suptitle(
+        f"{scope}: plane and ripple of the latent, {head}; p is the median over seeds{note}", x=0.01, ha="left"
+    )
     return figure, rows.reset_index(drop=True)

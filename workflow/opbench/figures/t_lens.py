@@ -12,6 +12,7 @@ from opbench.figures.chain_rows import (
     arms_in,
     chain_rows,
     head_rows,
+    left_out,
     p_text,
     part_name,
     part_order,
@@ -61,13 +62,15 @@ def _keys(views: list[str]) -> list:
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """AUROC of the T-cell contrast on panel `scope` by part, arm and view (LATENT_FINDINGS)."""
     table = tables["latent_findings"]
-    rows, why = chain_rows(table[table["finding"] == FINDING], scope, "T-cell lens")
+    mine = table[(table["finding"] == FINDING) & table["quantity"].isin(VIEWS)]
+    rows, why = chain_rows(mine, scope, "T-cell lens")
     if why:
         return canvas.note_figure(why), rows
-    rows, head = head_rows(rows[rows["quantity"].isin(VIEWS)])
+    rows, head = head_rows(rows)
+    note = left_out(mine, rows)
     parts, arms = part_order(list(rows["part"])), arms_in(rows)
     views = [view for view in VIEWS if (rows["quantity"] == view).any()]
-    foot, height = 15, len(arms) * ROW + 25
+    foot, height = 15, len(arms) * ROW + 25 + 4 * note.count("\n")
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.04)
     grid = figure.subplots(1, len(parts), sharey=True, sharex=True, squeeze=False)[0]
@@ -80,9 +83,11 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             _arm(ax, mine[mine["arm"] == arm], y, arm, views)
         lens = mine[(mine["arm"] == "real") & (mine["quantity"] == "lens")]
         text = p_text(lens)
-        n = f"n = {int(mine['n'].max())} T-cell anchors"
+        n = f"n = {int(mine['n'].max())} donors"
         ax.set_title(f"{part_name(part)}\n{n}\n" + (f"real, lens: {text}" if text else "real, lens: no p"))
         ax.set_xlabel("AUROC of the T-cell subtypes")
     canvas.bottom_legend(figure, _keys(views), 3)
-    figure.suptitle(f"{scope}: T-cell subtypes in the latent, {head}; p is the median over seeds", x=0.01, ha="left")
+    figure.suptitle(
+        f"{scope}: T-cell subtypes in the latent, {head}; p is the median over seeds{note}", x=0.01, ha="left"
+    )
     return figure, rows.reset_index(drop=True)

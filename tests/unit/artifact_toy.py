@@ -68,6 +68,6 @@ def make(folder: Path, variant: str = "full") -> dict[str, Path]:
     blocks[0][5] = blocks[1][5] = 0  # a gene that the operator does not read
     support = np.ones((GENES, GENES), bool)
     write_operator(from_blocks(blocks, support, tuple(names), arm="real"), paths["drift"])
-    files = PackFiles(str(paths["panel"]), str(paths["drift"]), ONTOLOGY, dataset=str(paths["cells"]))
-    pack_artifact(config(), "p", variant, files, paths["artifact"])
+    files = PackFiles(str(paths["panel"]), ONTOLOGY, operator=str(paths["drift"]), dataset=str(paths["cells"]))
+    pack_artifact(config(), "p", files, paths["artifact"], variant)
     return paths

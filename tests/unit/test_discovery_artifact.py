@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import artifact_toy
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -15,7 +17,9 @@ from opbench.discovery.reduce import Reduced, hard_sparse, low_rank, reduce
 from opbench.io.errors import InputError
 from opbench.io.seeds import derive_seed
 from opbench.io.store import Store
+from opbench.io.tables import HEADS, write_table
 from opbench.methods.interface import Output
+from opbench.models.attention_file import AttentionSums, save_attention
 from opbench.operators.operator import read_operator
 from opbench.readouts.panel_data import open_panel
 from opbench.readouts.scoring import Scorer, SplitTruth
@@ -35,8 +39,8 @@ def data(files):
 @pytest.mark.parametrize("variant", ["full", "rank4", "sparse"])
 def test_latents_and_scores_are_the_benchmarks_own(files, data, tmp_path, variant):
     config, operator = artifact_toy.config(), read_operator(files["drift"])
-    inputs = PackFiles(str(files["panel"]), str(files["drift"]), artifact_toy.ONTOLOGY)
-    pack_artifact(config, "p", variant, inputs, tmp_path / "a.safetensors")
+    inputs = PackFiles(str(files["panel"]), artifact_toy.ONTOLOGY, operator=str(files["drift"]))
+    pack_artifact(config, "p", inputs, tmp_path / "a.safetensors", variant)
     artifact = read_artifact(tmp_path / "a.safetensors")
     reduced = reduce(operator.matrix, variant)
     expected = fit_head(config, data, reduced, derive_seed("artifact", "p", "a"), Store())
@@ -148,6 +152,33 @@ def test_an_operator_that_reads_no_expression_is_refused(files, tmp_path):
 
     operator = read_operator(files["drift"])
     write_operator(replace(operator, meta={"encoding": "rank"}), tmp_path / "rank.safetensors")
-    inputs = PackFiles(str(files["panel"]), str(tmp_path / "rank.safetensors"), artifact_toy.ONTOLOGY)
+    inputs = PackFiles(str(files["panel"]), artifact_toy.ONTOLOGY, operator=str(tmp_path / "rank.safetensors"))
     with pytest.raises(InputError, match="reads 'rank', not expression"):
-        pack_artifact(artifact_toy.config(), "p", "full", inputs, tmp_path / "a.safetensors")
+        pack_artifact(artifact_toy.config(), "p", inputs, tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(("chosen", "variant", "name"), [("L1H0", "rank4", "head-L1H0"), ("L1H0", "full", "drift"),
+                                                         ("", "rank4", "drift")])  # fmt: skip
+def test_the_head_that_the_scan_chose_is_reduced(files, data, tmp_path, chosen, variant, name):
+    rng, n = np.random.default_rng(0), artifact_toy.GENES
+    sums = rng.random((3, 1, n, n)).astype(np.float32)
+    cotokenised = np.ones((n, n), np.int32)
+    attention = AttentionSums(
+        sums, cotokenised, np.diag(cotokenised).astype(np.int64), data.log1p[:2], ["a", "b"], list(data.genes)
+    )
+    save_attention(attention, tmp_path / "attention.safetensors")
+    empty = {field.name: [0] * 3 if field.type != pa.string() else [""] * 3 for field in HEADS}
+    heads = pd.DataFrame(empty).assign(head=["L0H0", "L1H0", "L2H0"], arm="real")
+    heads["chosen"] = heads["head"] == chosen
+    write_table(heads.astype({"draw": int}), tmp_path / "heads.parquet", HEADS)
+    inputs = PackFiles(
+        str(files["panel"]), artifact_toy.ONTOLOGY, str(tmp_path / "attention.safetensors"),
+        str(tmp_path / "heads.parquet"),
+    )  # fmt: skip
+    pack_artifact(artifact_toy.config(), "p", inputs, tmp_path / "a.safetensors", variant)
+    artifact = read_artifact(tmp_path / "a.safetensors")
+    assert artifact.provenance["operator_name"] == name
+    if name != "drift":
+        np.testing.assert_allclose(artifact.operator.matrix, low_rank(sums[1, 0], 4).matrix)
+    else:
+        assert artifact.operator.shape == (n, 2 * n)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -20,8 +19,11 @@ from opbench.io.h5ad import open_store, read_frame
 from opbench.io.provenance import sha256_of
 from opbench.io.seeds import derive_seed
 from opbench.io.store import Store
+from opbench.io.tables import HEADS, read_table
 from opbench.methods.heads import HeadFitter
 from opbench.methods.interface import Cells, Variant
+from opbench.models.attention_file import load_attention
+from opbench.operators.export import build_operator
 from opbench.operators.operator import Operator, read_operator
 from opbench.panels import ontology as graph
 from opbench.panels.gene_ids import ENSEMBL, read_symbols
@@ -34,16 +36,20 @@ log = logging.getLogger("opbench.pack_artifact")
 
 @dataclass(frozen=True)
 class PackFiles:
-    """Files of a job: panel, operator, the ontology's folder; the model's description, the training dataset's file
-    (read for Ensembl ids) and the store's folder where there are any.
+    """Files of a job: panel and the ontology's folder; attention sums and the scan of single heads, or an operator.
+
+    model: its description; dataset: the training dataset's file, read for Ensembl ids alone; store: the folder of the
+    run's content-addressed results.
     """
 
     panel: str
-    operator: str
     ontology: str | Path
+    attention: str | None = None
+    heads: str | None = None
+    operator: str | None = None
     model: str | None = None
     dataset: str | None = None
-    store: str | None = None
+    store: str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,37 +62,73 @@ class Trained:
 
 
 def pack_artifact(
-    config: Config, panel: str, variant: str, files: PackFiles, output: str | Path, dataset: str | None = None
+    config: Config, panel: str, files: PackFiles, output: str | Path, variant: str = "", dataset: str = ""
 ) -> None:
-    """Stage: write the artifact of one operator at one compaction level (`full`, `top1`, `rank<r>`, `sparse`).
+    """Stage: write the artifact of one operator at one compaction level, `discovery.artifact.variant` unless named.
 
     Head (plateau budget, whole donors to stop on) and readouts are the benchmark's own, trained on all evaluation
-    donors of `dataset`, the panel's first unless named: nobody is held out, so that none of these donors may be used
-    to say how good the artifact is.
+    donors of `dataset` (unless named, the chain's internal one or the panel's first): nobody is held out, so that none
+    of these donors may be used to say how good the artifact is.
     """
-    dataset = dataset or config.panels[panel].datasets[0]
+    chain = config.discovery.panels.get(panel)
+    dataset = dataset or (chain.internal if chain else config.panels[panel].datasets[0])
+    variant = variant or config.discovery.artifact.variant
     campaign = Campaign(panel=panel, design="leave_one_donor_out", train=dataset, test=dataset, splits=1)
     data = open_panel(files.panel, files.ontology, config.endpoints, campaign)
-    operator = read_operator(files.operator, data.genes)
-    if operator.encoding != "log1p":
-        raise InputError(f"{files.operator}: reads '{operator.encoding}', not expression; give another operator.")
-    reduced = reduce(operator.matrix, variant)
+    name, operator = source_operator(config, files, variant, data.genes)
+    settings = config.discovery.compaction
+    reduced = reduce(operator.matrix, variant, settings.factors, settings.genes)
     trained = fit_head(config, data, reduced, derive_seed("artifact", panel, dataset), Store(files.store))
     readouts, unfinished = fit_readouts(data, trained.z)
-    mean, scale = _moments(trained.z)
-    ontology = _ontology(files.ontology, data)
-    provenance = _provenance(config, panel, dataset, variant, files, operator, trained) | {"unfinished": unfinished}
-    head = Head(trained.head.weight, trained.head.mean, trained.head.scale, float(trained.head.beta))
-    ensembl = ensembl_ids(data.genes, files.dataset, config.datasets[dataset].symbols)
-    write_artifact(
-        Artifact(
-            reduced, head, mean, scale, readouts, data.genes, ensembl, ontology, provenance,
-            config.panels[panel].min_present,
-        ),
-        output,
-    )  # fmt: skip
-    fitted, size = trained.head, Path(output).stat().st_size
-    log.info("%s, %s: %d bytes, head %s after %d epochs", panel, variant, size, fitted.status, fitted.epochs)
+    fitted, (mean, scale) = trained.head, _moments(trained.z)
+    made = _provenance(config, files, operator, trained)
+    made |= {"panel": panel, "dataset": dataset, "dataset_source": config.datasets[dataset].source}
+    made |= {"variant": variant, "operator_name": name, "unfinished_probes": unfinished}
+    made |= {"library_is_partial": config.datasets[dataset].library_is_partial}
+    artifact = Artifact(
+        operator=reduced,
+        head=Head(fitted.weight, fitted.mean, fitted.scale, float(fitted.beta)),
+        latent_mean=mean,
+        latent_scale=scale,
+        readouts=readouts,
+        genes=data.genes,
+        ensembl=ensembl_ids(data.genes, files.dataset, config.datasets[dataset].symbols),
+        ontology=_ontology(files.ontology, data),
+        provenance=made,
+        min_coverage=config.discovery.artifact.min_coverage,
+    )
+    write_artifact(artifact, output)
+    size = Path(output).stat().st_size
+    log.info(
+        "%s, %s of %s: %d bytes, head %s after %d epochs", panel, variant, name, size, fitted.status, fitted.epochs
+    )
+
+
+def source_operator(config: Config, files: PackFiles, variant: str, genes: tuple[str, ...]) -> tuple[str, Operator]:
+    """The operator that is reduced, with its name: the file's, or the drift for `full` and the scan's head otherwise.
+
+    Where the scan chose no head the drift takes its place. InputError for an operator that reads no expression.
+    """
+    if files.operator:
+        name, operator = Path(files.operator).stem, read_operator(files.operator, genes)
+    else:
+        attention = load_attention(str(files.attention), stored=True)
+        if tuple(attention.genes) != genes:
+            raise InputError(f"{files.attention}: its genes are not those of the panel; delete it and run again.")
+        head = None if variant == "full" or files.heads is None else _chosen_head(files.heads)
+        name = "drift" if head is None else f"head-{head}"
+        operator = build_operator(attention, name, config.operators)
+    if operator.encoding != "log1p":
+        raise InputError(f"{files.operator}: reads '{operator.encoding}', not expression; give another operator.")
+    return name, operator
+
+
+def _chosen_head(path: str) -> str | None:
+    heads = read_table(path, HEADS)
+    chosen = heads.loc[heads["chosen"] & (heads["arm"] == "real"), "head"]
+    if chosen.empty:
+        log.warning("%s: the scan chose no head; the drift takes its place", path)
+    return None if chosen.empty else str(chosen.iloc[0])
 
 
 def fit_head(config: Config, data: PanelData, operator: Reduced, seed: int, store: Store) -> Trained:
@@ -170,23 +212,17 @@ def ensembl_ids(genes: tuple[str, ...], path: str | None, symbols: str | None) -
     return tuple("|".join(sorted(known[gene])) for gene in genes)
 
 
-def _provenance(
-    config: Config, panel: str, dataset: str, variant: str, files: PackFiles, operator: Operator, trained: Trained
-) -> Mapping[str, object]:
+def _provenance(config: Config, files: PackFiles, operator: Operator, trained: Trained) -> dict[str, object]:
     """What the artifact was made from; no time and no path, so that equal inputs give equal files."""
+    head = trained.head
     return {
         "run": config.run,
-        "panel": panel,
         "panel_sha256": sha256_of(files.panel),
-        "dataset": dataset,
-        "dataset_source": config.datasets[dataset].source,
         "donors": sorted(set(trained.cells.donor.tolist())),
         "cells": len(trained.cells.ids),
-        "variant": variant,
-        "operator": {"name": Path(files.operator).stem, "digest": operator.digest, **operator.meta},
+        "operator": {"digest": operator.digest, **operator.meta},
         "model": json.loads(Path(files.model).read_text()) if files.model else {"name": config.model.name},
         "config_sha256": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
         "adaptor": config.adaptor.model_dump(),
-        "head": {"status": str(trained.head.status), "epochs": int(trained.head.epochs), "budget": "plateau"},
-        "library_is_partial": config.datasets[dataset].library_is_partial,
+        "head": {"status": str(head.status), "epochs": int(head.epochs), "budget": "plateau"},
     }

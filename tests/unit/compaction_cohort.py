@@ -1,0 +1,94 @@
+"""A toy panel with parts, attention, scan table and operators on disk, for the tests of compaction and factors."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from opbench.config import Config
+from opbench.discovery.compaction import ChainFiles
+from opbench.discovery.parts import build_parts
+from opbench.io.tables import HEADS, write_table
+from opbench.models.attention_file import AttentionSums, save_attention
+from opbench.operators.operator import from_blocks, write_operator
+
+ONTOLOGY = Path(__file__).resolve().parents[2] / "resources/ontology"
+STAGES = {
+    "HSC": ("HSC", "stem_progenitor", 0), "GMP": ("GMP", "stem_progenitor", 3), "Mono": ("Cl_Mono", "mono_dc", 4),
+    "cDC": ("Dendritic", "mono_dc", 5), "T": ("Naive_CD4", "t", 5), "B": ("Naive_B", "b_plasma", 5),
+}  # fmt: skip
+GENES, DONORS, PER_LABEL = 40, 8, 7
+#: Genes that alone tell Mono from cDC.
+MARKERS = (30, 31, 32, 33)
+RAW = {
+    "run": "toy",
+    "datasets": {"a": {"path": "a.h5ad", "source": "toy", "columns": {}, "labels": "l.tsv", "corpus": "x"}},
+    "panels": {"p": {"datasets": ["a"], "genes": {"kind": "hvg", "n": 40, "corpus": "a"}}},
+    "model": {"name": "toy", "corpus": "a"},
+    "operators": {"gaussian_draws": 2, "controls": {"shuffle": 2, "row_permuted": 2, "uniform": 1, "identity": 1}},
+    "adaptor": {"width": 4, "epochs": 30, "cells_per_stage": 30},
+    "campaigns": {"c": {"panel": "p", "design": "folds", "train": "a", "test": "a", "splits": 2, "min_cells": 10}},
+    "endpoints": {"binary": {"mono": {"positive": {"a": ["Mono"]}, "negative": {"a": ["cDC"]}}}},
+    "statistics": {"bootstraps": 200},
+    "discovery": {
+        "panels": {"p": {"internal": "a", "campaign": "c"}},
+        "artifact": {"variant": "rank6"},
+        "compaction": {"ranks": [6, 4, 2], "factors": 5, "genes": 10, "folds": 2, "core": 2, "random_cores": 3},
+    },
+}  # fmt: skip
+
+
+def config(**compaction: object) -> Config:
+    """The toy configuration with other settings of the compaction."""
+    discovery = RAW["discovery"] | {"compaction": RAW["discovery"]["compaction"] | compaction}
+    return Config.model_validate(RAW | {"discovery": discovery})
+
+
+def write_cohort(folder: Path) -> dict[str, str]:
+    """Write every file; the real head reads all genes, the Gaussian drift reads four that tell nothing apart."""
+    rng = np.random.default_rng(0)
+    label = np.tile(np.repeat(list(STAGES), PER_LABEL), DONORS)
+    donor = np.repeat([f"d{i}" for i in range(DONORS)], PER_LABEL * len(STAGES))
+    mean = rng.normal(0, 0.7, (len(STAGES), GENES))
+    mean[3, :] = mean[2, :]
+    mean[2, list(MARKERS)], mean[3, list(MARKERS)] = 2, -2
+    rate = np.exp(mean)[[list(STAGES).index(name) for name in label]]
+    counts = sp.csr_matrix(rng.poisson(rate).astype(np.int32))
+    log1p = sp.csr_matrix((np.log1p(counts.data).astype(np.float32), counts.indices, counts.indptr), counts.shape)
+    obs = pd.DataFrame({"dataset": "a", "donor": donor, "tissue": "m", "condition": "healthy", "label": label})
+    for column, k in (("stages", 0), ("branch", 1), ("depth", 2)):
+        obs[column] = [STAGES[name][k] for name in label]
+    obs = obs.assign(library_size=1e4).set_axis([f"a:c{i}" for i in range(len(obs))])
+    genes = [f"g{i}" for i in range(GENES)]
+    adata = AnnData(counts, obs=obs, var=pd.DataFrame({"present_a": True}, index=genes), layers={"log1p": log1p})
+    adata.uns["panel"] = {"name": "p", "missing": {"a": np.array([], dtype=object)}, "library_is_partial": {"a": False}}
+    adata.write_h5ad(folder / "panel.h5ad")
+    tables = folder / "parts.parquet", folder / "overlap.parquet"
+    build_parts(config(), "p", folder / "panel.h5ad", None, folder / "parts.h5ad", *tables)
+    tokens = np.full((GENES, GENES), 5, np.int32)
+    sums = np.stack([np.eye(GENES) * (1 + layer) for layer in range(3)])[:, None].astype(np.float32)
+    made = AttentionSums(sums, tokens, np.full(GENES, 5), log1p[:5], [f"x{i}" for i in range(5)], genes)
+    save_attention(made, folder / "attention.safetensors")
+    row = dict.fromkeys(HEADS.names, 0) | {"run": "toy", "panel": "p", "part": "internal", "arm": "real"}
+    row |= {"operator": "drift", "budget": "fixed", "key": "residualised", "status": "ok", "reason": ""}
+    heads = [row | {"head": f"L{layer}H0", "layer": layer, "chosen": layer == 1} for layer in range(3)]
+    write_table(pd.DataFrame(heads), folder / "heads.parquet", HEADS)
+    write_table(pd.DataFrame(heads).assign(chosen=False), folder / "no_heads.parquet", HEADS)
+    support, few = np.ones((GENES, GENES), bool), np.zeros((GENES, GENES))
+    few[:4] = rng.normal(size=(4, GENES))
+    for name, blocks, meta in (
+        ("drift", [np.eye(GENES), -np.eye(GENES)], {"arm": "real"}),
+        ("gaussian-0", [few, few], {"arm": "gaussian_halves", "draw": 0}),
+        ("gaussian-1", [few, -few], {"arm": "gaussian_halves", "draw": 1}),
+        ("identity", [np.eye(GENES)], {"arm": "identity"}),
+    ):
+        write_operator(from_blocks(blocks, support, tuple(genes), **meta), folder / f"{name}.safetensors")
+    return {path.stem: str(path) for path in folder.iterdir() if path.stem != "parts" or path.suffix == ".h5ad"}
+
+
+def job(files: dict[str, str], *operators: str, heads: str = "heads") -> ChainFiles:
+    """Inputs of a job on some operators."""
+    paths = [files[name] for name in operators]
+    return ChainFiles(files["panel"], files["parts"], ONTOLOGY, files["attention"], files[heads], paths)

@@ -41,7 +41,7 @@ rule compact_operators:
 rule enrich_factors:
     input:
         programs=lambda wildcards: chain_files(wildcards.panel, ".programs"),
-        genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
+        panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
         gene_sets=gene_set_files(),
     output:
         enrichment=f"{RESULTS}/enrich_factors/{{panel}}.parquet",
@@ -58,6 +58,7 @@ rule enrich_factors:
     params:
         source=source("enrich_factors"),
         settings=enrichment_settings(),
+        gmt=gene_sets_found(),
     message:
         "{wildcards.panel}: gene sets of the factors"
     script:
@@ -71,6 +72,7 @@ rule pack_artifact:
         attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
         heads=f"{RESULTS}/scan_heads/{{panel}}.parquet",
         model=f"{RESULTS}/describe_model/model.json",
+        dataset=lambda wildcards: dataset_file(DISCOVERY.panels[wildcards.panel].internal),
     output:
         artifact=f"{RESULTS}/artifact/{{panel}}.safetensors",
     log:

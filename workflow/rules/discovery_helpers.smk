@@ -76,6 +76,12 @@ def gene_set_files():
     ]
 
 
+def gene_sets_found():
+    """Name -> path of each table of gene sets, None where it is not found."""
+    names = DISCOVERY.compaction.gene_sets
+    return {name: next(iter(knowledge_file(name)), None) for name in names}
+
+
 def knowledge_settings(names):
     return settings(*(f"knowledge.{name}" for name in names if name))
 

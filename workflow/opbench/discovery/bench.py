@@ -41,6 +41,19 @@ def default_endpoints(config: Config, campaign: Campaign) -> list[str]:
     return [*MULTICLASS, *(f"{name}_{metric}" for name in tasks for metric in BINARY)][:N_ENDPOINTS]
 
 
+def paper_endpoints(config: Config, name: str | None, roles: Mapping[str, Sequence[str]]) -> list[str]:
+    """The paper's eight: branch and stage, and of each role (CD4/CD8, mono/macro) the first task that the campaign has.
+
+    A role without a task gives its place to the next task of the verdict family.
+    """
+    assert name is not None, "A panel without campaign has no chain."
+    campaign = config.campaigns[name]
+    held = [n for n, task in config.endpoints.binary.items() if campaign.test in task.positive]
+    tasks = [next((task for task in named if task in held), "") for named in roles.values()]
+    chosen = [f"{task}_{metric}" for task in tasks if task for metric in BINARY]
+    return list(dict.fromkeys([*MULTICLASS, *chosen, *default_endpoints(config, campaign)[4:]]))[:N_ENDPOINTS]
+
+
 @dataclass(frozen=True)
 class Fold:
     """One donor fold: truth, rows of the panel that train a cell head, anchors that train an anchor head, its seed."""

@@ -28,14 +28,14 @@ RAW = {
     "panels": {"p": {"datasets": ["a"], "genes": {"kind": "hvg", "n": 40, "corpus": "a"}}},
     "model": {"name": "toy", "corpus": "a"},
     "operators": {"gaussian_draws": 2, "controls": {"shuffle": 2, "row_permuted": 2, "uniform": 1, "identity": 1}},
-    "adaptor": {"width": 4, "epochs": 30, "cells_per_stage": 30},
+    "adaptor": {"width": 4, "epochs": 20, "cells_per_stage": 30},
     "campaigns": {"c": {"panel": "p", "design": "folds", "train": "a", "test": "a", "splits": 2, "min_cells": 10}},
     "endpoints": {"binary": {"mono": {"positive": {"a": ["Mono"]}, "negative": {"a": ["cDC"]}}}},
     "statistics": {"bootstraps": 200},
     "discovery": {
         "panels": {"p": {"internal": "a", "campaign": "c"}},
         "artifact": {"variant": "rank6"},
-        "compaction": {"ranks": [6, 4, 2], "factors": 5, "genes": 10, "folds": 2, "core": 2, "random_cores": 3},
+        "compaction": {"ranks": [6, 4, 2], "factors": 5, "genes": 10, "folds": 2, "core": 2, "random_cores": 2},
     },
 }  # fmt: skip
 

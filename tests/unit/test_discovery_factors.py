@@ -77,7 +77,7 @@ def test_core_subsets_and_pairs_are_all_there_once(rows):
     assert counts["pair_share", "fixed"] == 6 * 6  # pairs of factors 2 to 5
     assert counts["best_pair_share", "fixed"] == counts["best_other_pair_share", "fixed"] == 6
     assert counts["core", "fixed"] == counts["core", "retrained"] == 6
-    assert counts["random_core", "retrained"] == 3 * 6
+    assert counts["random_core", "retrained"] == 2 * 6
     key = ["probes", "quantity", "endpoint", "factor", "subset"]
     assert not rows.duplicated(key).any()
     core = rows.query("quantity == 'core' and endpoint == 'mono_auroc' and probes == 'retrained'")["value"].item()

@@ -210,20 +210,23 @@ def _share_rows(bench: Bench, form: str, intact: np.ndarray, core: tuple, others
     The best of the many other pairs is the expected best of as many as the core has.
     """
     level, rows = _means(intact), []
+    donors = [
+        {"endpoint": name, "n": int(n)} for name, n in zip(bench.endpoints, np.isfinite(intact).sum(0), strict=True)
+    ]
     of_core, of_others = ((subsets, _means(values) / level) for subsets, values in (core, others))
     for quantity, (subsets, kept) in (("subset_share", of_core), ("pair_share", of_others)):
         for i, subset in enumerate(subsets):
-            for e, endpoint in enumerate(bench.endpoints):
-                rows.append(_row(form, "fixed", quantity, kept[i, e], endpoint=endpoint, subset=named(subset)))
+            for e, columns in enumerate(donors):
+                rows.append(_row(form, "fixed", quantity, kept[i, e], subset=named(subset), **columns))
     two = [i for i, subset in enumerate(of_core[0]) if len(subset) == 2]
-    for e, endpoint in enumerate(bench.endpoints):
+    for e, columns in enumerate(donors):
         if not np.isfinite(level[e]):
             continue
         best = two[int(np.argmax(of_core[1][two, e]))]
         subset = named(of_core[0][best])
-        rows.append(_row(form, "fixed", "best_pair_share", of_core[1][best, e], endpoint=endpoint, subset=subset))
+        rows.append(_row(form, "fixed", "best_pair_share", of_core[1][best, e], subset=subset, **columns))
         value = expected_best(of_others[1][:, e], len(two))
-        rows.append(_row(form, "fixed", "best_other_pair_share", value, endpoint=endpoint))
+        rows.append(_row(form, "fixed", "best_other_pair_share", value, **columns))
     return rows
 
 

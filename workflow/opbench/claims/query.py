@@ -13,8 +13,9 @@ from opbench.config.claims_query import Bound, Query, Where
 from opbench.io.errors import InputError
 from opbench.io.tables import SCORED
 
-#: Columns that `ci_low` and `ci_high` of their row belong to.
+#: Columns that an interval of their row belongs to, and the names of its bounds.
 WITH_INTERVAL = ("mean", "effect", "value")
+BOUNDS = (("ci_low", "ci_high"), ("low", "high"))
 #: What a row that `min` or `max` keeps is called.
 NAMED_BY = ("control", "method", "operator", "system", "null")
 #: Columns that a view has in place of labels; a filter on the published table names the labels instead.
@@ -90,12 +91,18 @@ def answer(query: Query, scope: Scope) -> Found:
     if query.reduce not in ("count", "share"):
         empty = rows[query.column].isna()
         if empty.all():
-            raise Missing(f"table {source} has no {query.column} where {said}")
+            raise Missing(f"table {source} has no {query.column} where {said}{_why(rows)}")
         rows = rows[~empty]
         text += [f"{query.column} == {query.column}"] if empty.any() else []
     _complete(query, rows, scope, said)
     filters = _published(query.table, rows, text)
     return Found(_reduce(query, rows, scope, said), source, filters, _count(query.table, rows))
+
+
+def _why(rows: pd.DataFrame) -> str:
+    """What the table itself says of values that there are not."""
+    reasons = [text for text in rows["reason"].unique() if text] if "reason" in rows else []
+    return f": {reasons[0]}" if reasons else ""
 
 
 def _complete(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> None:
@@ -125,8 +132,8 @@ def _reduce(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> Number
     if query.reduce == "one" and len(rows) > 1:
         raise Missing(f"table {source_of(query.table)} has {len(rows)} rows where one was expected ({said})")
     row = rows.loc[{"one": values.idxmax, "min": values.idxmin, "max": values.idxmax}[query.reduce]()]
-    with_interval = query.column in WITH_INTERVAL and "ci_low" in rows
-    low, high = (float(row["ci_low"]), float(row["ci_high"])) if with_interval else (NAN, NAN)
+    bounds = next((pair for pair in BOUNDS if query.column in WITH_INTERVAL and pair[0] in rows), None)
+    low, high = (float(row[bounds[0]]), float(row[bounds[1]])) if bounds else (NAN, NAN)
     name = next((str(row[column]) for column in NAMED_BY if column in rows), "")
     return Number(float(row[query.column]), low, high, _donors(query.table, rows.loc[[row.name]]), name)
 

@@ -1,7 +1,7 @@
 """Figures: drawn from result tables alone.
 
 Needs: tables/*.parquet and the latent tables.
-Leaves: figures/{figure}.{scope}.{svg,png,csv}; the scope is a panel, a campaign or the run.
+Leaves: figures/{figure}.{scope}.{svg,png,pdf,csv}; the scope is a panel, a campaign or the run.
 """
 
 
@@ -18,10 +18,11 @@ rule draw_figure:
             labels={"figure": "{figure}", "scope": "{scope}"},
         ),
         csv=f"{RESULTS}/figures/{{figure}}.{{scope}}.csv",
+        pdf=f"{RESULTS}/figures/{{figure}}.{{scope}}.pdf",
     log:
         f"{LOGS}/draw_figure/{{figure}}.{{scope}}.log",
     wildcard_constraints:
-        figure="[a-z_]+",
+        figure="[a-z0-9_]+",
         scope="[A-Za-z0-9_-]+",
     conda:
         "../../envs/core.yaml"

@@ -5,7 +5,7 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.discovery.parts import build_parts
 
     files, made = snakemake.input, snakemake.output
-    control = files.get("control") or None
+    control = next(iter(files.control), None)
     build_parts(
         parse_config(snakemake.config), snakemake.wildcards.panel, files.panel, control, made.anchors, made.parts,
         made.overlap,

@@ -10,6 +10,6 @@ with job(snakemake.log[0], snakemake.threads):
     operators: dict[str, list[str]] = {}
     for file in given.operators:
         operators.setdefault(Path(file).stem.partition("-")[0], []).append(file)
-    all_genes, interactions = (given.get(name) or None for name in ("all_genes", "interactions"))
-    files = ManifoldFiles(given.parts, all_genes, Path(given.ontology[0]).parent, operators, interactions)
+    interactions = next(iter(given.interactions), None)
+    files = ManifoldFiles(given.parts, given.all_genes, Path(given.ontology[0]).parent, operators, interactions)
     map_interactions(parse_config(snakemake.config), snakemake.wildcards.panel, files, snakemake.output.manifold)

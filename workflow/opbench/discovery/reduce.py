@@ -85,16 +85,16 @@ class Reduced:
         return sum(array.nbytes for array in self.arrays().values())
 
 
-def reduce(matrix: np.ndarray, variant: str) -> Reduced:
+def reduce(matrix: np.ndarray, variant: str, factors: int = FACTORS, genes: int = GENES) -> Reduced:
     """Reduce an operator's matrix (G, F) by the name of a variant.
 
-    `full` and `top1` keep it (a single head is an operator file of its own), `rank<r>` keeps r singular triplets,
-    `sparse` the paper's hard sparse factors. InputError for another name.
+    `full` and `top1` keep it (a single head is an operator of its own), `rank<r>` keeps r singular triplets, `sparse`
+    hard sparse `factors` of so many `genes`. InputError for another name.
     """
     if variant in ("full", "top1"):
         return Reduced(dense=np.ascontiguousarray(matrix, dtype=np.float32))
     if variant == "sparse":
-        return hard_sparse(matrix)
+        return hard_sparse(matrix, factors, genes)
     if found := re.fullmatch(r"rank([1-9]\d*)", variant):
         return low_rank(matrix, int(found[1]))
     raise InputError(f"compaction variant '{variant}' is unknown; use one of {list(VARIANTS)} or rank<r>, as rank64.")

@@ -36,8 +36,9 @@ def divide(part: Part, held: np.ndarray, config: Config) -> Division:
     """
     left = np.setdiff1d(np.arange(len(part)), held)
     donor, label = part.donor[left], part.label[left]
-    names, counts = np.unique(donor, return_counts=True)
-    enough = names[counts >= MIN_DONOR_ANCHORS]
+    names, counts = np.unique(part.donor, return_counts=True)
+    # Counted with what is held out: a branch that is left out should not change who stops.
+    enough = np.intersect1d(names[counts >= MIN_DONOR_ANCHORS], donor)
     n, seed = config.adaptor.validation_donors, config.discovery.seed
     stopping = stopping_donors(enough, n, seed) if len(enough) else enough
     mine = np.isin(donor, stopping)

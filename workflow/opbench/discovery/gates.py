@@ -29,6 +29,7 @@ NOTHING_HELD = {
     "donor": "within-donor correlation: nothing is held out",
     "branch": "within-branch correlation: nothing is held out",
 }
+REFITTED = "held out of heads of their own"
 ONE_VALUE = "distances or ruler have one value"
 
 
@@ -125,14 +126,15 @@ class Anchors:
         )  # fmt: skip
 
     def holdout_gates(self, latents: list[Latent], notes: dict[str, str] | None = None) -> Iterator[Gate]:
-        """Gates over holdouts; notes say by kind what the values are."""
+        """Gates over holdouts; notes say by kind what the values are where nothing is held out."""
+        able = "trained without and ranked" if notes is None else "ranked"
         for name, mean in holdout_gates(self.part, self.ruler, latents).items():
             kind = name.split("_")[0]
-            said = [] if notes is None else [notes[kind]]
+            said = [REFITTED if notes is None else notes[kind]]
             if mean.n == 0:
-                yield Gate(name, NAN, 0, "not_testable", f"none of {mean.total} can be trained without and ranked")
+                yield Gate(name, NAN, 0, "not_testable", f"none of {mean.total} can be {able}")
                 continue
             if mean.n < mean.total:
-                said.append(f"mean of the {mean.n} of {mean.total} that can be trained without and ranked")
+                said.append(f"mean of the {mean.n} of {mean.total} that can be {able}")
             gate = Gate(name, mean.value, mean.n, reason="; ".join(said))
             yield settled(gate, mean.capped, mean.total, self.max_epochs)

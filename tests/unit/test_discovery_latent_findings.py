@@ -189,7 +189,9 @@ def test_t_tasks_are_told_by_branch_and_none_is_a_typed_row(files, tmp_path):
     parts = open_parts(files["parts.h5ad"], ONTOLOGY)
     sides = t_sides(config(), parts)
     assert {parts.labels[code]: side for code, side in sides.items()} == {"a:T": False, "a:CTL": True}
-    assert t_sides(config(), parts, ["myeloid"]) == {}
+    named = t_sides(config(), parts, ["none", "myeloid", "t"])
+    assert {parts.labels[code]: side for code, side in named.items()} == {"a:GMP": False, "a:Mono": True}
+    assert t_sides(config(), parts, ["none"]) == {}
     table, _ = run(files, tmp_path, "drift", "drift", endpoints={})
     lens = table[table["finding"] == "t_lens"]
     assert lens["status"].eq("not_testable").all()

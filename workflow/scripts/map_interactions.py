@@ -10,6 +10,7 @@ with job(snakemake.log[0], snakemake.threads):
     operators: dict[str, list[str]] = {}
     for file in given.operators:
         operators.setdefault(Path(file).stem.partition("-")[0], []).append(file)
-    interactions = next(iter(given.interactions), None)
-    files = ManifoldFiles(given.parts, given.all_genes, Path(given.ontology[0]).parent, operators, interactions)
+    # A table that is found nowhere is no input of the rule.
+    found, all_genes = list(given.get("interactions", [])), given.get("all_genes") or None
+    files = ManifoldFiles(given.parts, all_genes, Path(given.ontology[0]).parent, operators, (found or [None])[0])
     map_interactions(parse_config(snakemake.config), snakemake.wildcards.panel, files, snakemake.output.manifold)

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from opbench.adaptors.cell_head import CellHead
-from opbench.adaptors.let import PLATEAU, AnchorData, LetSettings, fit_let
+from opbench.adaptors.let import PLATEAU
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
+from opbench.discovery.anchor_heads import divide, fit_heads
 from opbench.discovery.latent_shape import (
     DepthAxis,
     Found,
@@ -29,13 +30,10 @@ from opbench.discovery.latent_shape import (
 )  # fmt: skip
 from opbench.discovery.parts import Parts, open_parts
 from opbench.discovery.t_lens import Lens, TCells, t_sides
-from opbench.io.seeds import derive_seed
 from opbench.io.tables import LATENT_FINDINGS, PART_VIEWS, write_table
-from opbench.methods.heads import stopping_donors
 from opbench.operators.features import cell_features
 from opbench.operators.operator import Operator, read_operator
 from opbench.panels.ontology import ROOT, Ontology
-from opbench.readouts.sweeps import MIN_DONOR_ANCHORS
 
 log = logging.getLogger("opbench.find_latents")
 #: Parts that findings are read on, in this order.
@@ -43,8 +41,8 @@ READ_ON = ("internal", "external", "zero_shot")
 HEAD = "let"
 #: Branch without which depth from HSC is no axis of a part, and the end of the erythroid path.
 PROGENITORS, ERYTHROCYTE = "stem_progenitor", "Erythrocyte"
-#: Distinct depths that a path needs, anchors to stop on, and cells whose features are held at a time.
-MIN_DEPTHS, MIN_STOP, BATCH = 3, 3, 4096
+#: Distinct depths that a path needs, and cells whose features are held at a time.
+MIN_DEPTHS, BATCH = 3, 4096
 #: First quantity of each finding: the row that says why there is none.
 FINDINGS = {
     "axis_correlation": "mean_abs_r", "temporal_axis": "spearman", "plane": "plane_share",
@@ -82,7 +80,8 @@ class Finder:
         self.config, self.panel, self.files = config, panel, files
         self.parts, self.draws = open_parts(files.parts, files.ontology), config.discovery.gates.permutations
         self.reasons, least = dict[str, str](), config.discovery.gates.min_anchors
-        self.fitted, self.held, reason = _divide(self.parts, config)
+        self.division = divide(self.parts.parts["internal"], np.empty(0, int), config)
+        reason = f"the internal part has {self.division.reason}" if self.division.reason else ""
         for name in READ_ON:
             n, wanted = len(self.parts.parts.get(name, ())), getattr(config.discovery.panels[panel], name)
             if name in self.parts.parts or name == "external" or wanted:
@@ -100,23 +99,16 @@ class Finder:
 
     def fit(self, operator: Operator, name: str, arm: str) -> Iterator[Fit]:
         """Heads of one operator: every seed of the real one and of arms with one operator, else the first."""
-        d, adaptor, sweeps = self.config.discovery, self.config.adaptor, self.config.sweeps
-        recipe = LetSettings(
-            adaptor.width, sweeps.learning_rates[0], sweeps.weight_recon, adaptor.patience, adaptor.max_epochs
-        )
-        data = []
-        if self.names:
-            inside, features = self.parts.parts["internal"], self.parts.features(operator, "internal")
-            rows = (self.fitted, self.held)
-            data = [AnchorData(features[some], inside.label[some], self.parts.ruler) for some in rows]
+        d, width, inside = self.config.discovery, self.config.adaptor.width, self.parts.parts["internal"]
+        features = self.parts.features(operator, "internal") if self.names else None
         one = arm in ("drift", *FIXED_ARMS)
         draw = int(operator.meta.get("draw", -1))  # type: ignore[call-overload]
         own = "real" if arm == "drift" else str(operator.meta["arm"])
         for index in range(d.seeds if one else 1):
             seed, head = d.head_seed + index, None
-            if data:
-                start = derive_seed(seed, "let", adaptor.width)
-                head = fit_let(data[0], recipe, start, [PLATEAU], data[1])[PLATEAU]
+            if features is not None:
+                ruler = self.parts.ruler
+                head = fit_heads(features, inside, ruler, self.division, width, seed, self.config)[PLATEAU]
             yield Fit(name, own, index if one else draw, seed, head)
 
     def latents(self, operator: Operator, heads: list[CellHead]) -> list[dict[str, np.ndarray]]:
@@ -193,7 +185,7 @@ class Finder:
     def _lens_rows(self, part: str, lens: Lens | None, cells: dict[str, TCells]) -> Iterator[Found]:
         least = self.config.endpoints.min_class_cells
         if not self.sides:
-            yield _untested(part, "t_lens", "no two-class task of endpoints.binary is of T cells alone")
+            yield _untested(part, "t_lens", "no two-class task stands for CD4 and CD8 T cells")
         elif lens is None:
             yield _untested(part, "t_lens", "the internal part has too few cells of the two T subtypes")
         elif part not in cells or not (rows := lens.rows(cells[part], least)):
@@ -225,23 +217,6 @@ class Finder:
             obs = self.parts.obs.loc[self.parts.parts[name].ids]
             out.append(obs.assign(anchor=obs.index, part=name, x=found[:, 0], y=found[:, 1], z=found[:, 2]))
         return pd.concat(out, ignore_index=True)
-
-
-def _divide(parts: Parts, config: Config) -> tuple[np.ndarray, np.ndarray, str]:
-    """Positions of the internal anchors that fit heads and that stop them; and why there can be no head, or ''.
-
-    The same for all operators and seeds. A label that only stopping donors have was never trained, and stops nothing.
-    """
-    inside, least = parts.parts["internal"], config.discovery.gates.min_anchors
-    names, counts = np.unique(inside.donor, return_counts=True)
-    enough = names[counts >= MIN_DONOR_ANCHORS]
-    stop = stopping_donors(enough, config.adaptor.validation_donors, config.discovery.seed) if len(enough) else enough
-    held = np.isin(inside.donor, stop)
-    fitted = np.flatnonzero(~held)
-    held = np.flatnonzero(held & np.isin(inside.label, inside.label[fitted]))
-    few = len(fitted) < least or len(held) < MIN_STOP
-    reason = f"the internal part has {len(fitted)} anchors to fit on (at least {least}) and {len(held)} to stop on"
-    return fitted, held, reason if few else ""
 
 
 def _erythroid_codes(parts: Parts, ontology: Ontology) -> np.ndarray:
@@ -278,7 +253,8 @@ def find_latents(
 ) -> None:  # fmt: skip
     """Stage: write the findings of one arm's heads (`LATENT_FINDINGS`), and the view of the first (`PART_VIEWS`).
 
-    tasks: two-class tasks that stand for CD4 and CD8 T cells; None: those whose labels are all of the T branch.
+    tasks: two-class tasks that may stand for CD4 and CD8 T cells, the first of each dataset does; None: those whose
+    labels are all of the T branch.
     """
     finder, records, view, start = Finder(config, panel, files, tasks), list[Found](), None, time.perf_counter()
     for file in files.operators:

@@ -4,16 +4,13 @@ from math import exp, lgamma
 
 import numpy as np
 
+from opbench.discovery.permutations import permute_inside
 from opbench.io.seeds import keyed_rng
 
 
 def within_donors(donor: np.ndarray, draws: int, *keys: object) -> np.ndarray:
     """Positions (draws, a) that permute the anchors inside each donor, keyed by `keys`."""
-    rng, out = keyed_rng(*keys, "within-donors"), np.tile(np.arange(len(donor)), (draws, 1))
-    for name in np.unique(donor):
-        rows = np.flatnonzero(donor == name)
-        out[:, rows] = rng.permuted(np.tile(rows, (draws, 1)), axis=1)
-    return out
+    return permute_inside(np.arange(len(donor)), donor, draws, keyed_rng(*keys, "within-donors"))
 
 
 def type_values(values: np.ndarray, label: np.ndarray, draws: int, *keys: object) -> np.ndarray:

@@ -36,17 +36,20 @@ class TCells:
 def t_sides(config: Config, parts: Parts, tasks: list[str] | None = None) -> dict[int, bool]:
     """Label codes of the two sides: True for the positive one.
 
-    Of each dataset the first task, of those named or of all, whose labels are all of the T branch.
+    Of each dataset the first of the named tasks; where none are named, the first task whose labels are all of the T
+    branch. A task of which some label has no anchor is passed over.
     """
     code, out, done = {label: i for i, label in enumerate(parts.labels)}, dict[int, bool](), set[str]()
-    for name, task in config.endpoints.binary.items():
+    binary = config.endpoints.binary
+    for name in binary if tasks is None else [name for name in tasks if name in binary]:
+        task = binary[name]
         for dataset in sorted(set(task.positive) & set(task.negative) - done):
             sides = [[f"{dataset}:{label}" for label in side[dataset]] for side in (task.negative, task.positive)]
-            known = all(label in code for side in sides for label in side)
-            if (tasks is not None and name not in tasks) or not known:
+            if not all(label in code for side in sides for label in side):
                 continue
             codes = [[code[label] for label in side] for side in sides]
-            if all(parts.branches[parts.branch_of[i]] == BRANCH for side in codes for i in side):
+            of_t = all(parts.branches[parts.branch_of[i]] == BRANCH for side in codes for i in side)
+            if of_t or tasks is not None:
                 done.add(dataset)
                 out |= {i: bool(positive) for positive, side in enumerate(codes) for i in side}
     return out

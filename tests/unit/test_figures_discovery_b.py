@@ -200,6 +200,12 @@ def test_programs_show_the_best_set_of_each_side_and_a_random_draw_beside(tables
     assert f"{significant['gaussian_halves']} of 16 sides with a gene set at q < 0.05" in words(figure)
     figure, source = draw("gene_programs", {"programs": tables["programs"]}, "marrow")
     assert set(source["gene_set"]) == {"gene sets not tested"}
+    assert "Gene sets were not tested." in words(figure)
+    nothing = (
+        tables["enrichment"].head(1).assign(arm="", q=np.nan, status="not_testable", reason="no GMT file is named")
+    )
+    figure, _ = draw("gene_programs", tables | {"enrichment": nothing}, "marrow")
+    assert "Panel marrow, gene sets: not testable; no head was chosen." in words(figure)
 
 
 def test_second_manifold_shows_components_and_the_chosen_map(tables):

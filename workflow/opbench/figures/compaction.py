@@ -120,6 +120,18 @@ def _board(ax: Axes, losses: pd.DataFrame, rows: pd.DataFrame, arms: list[str], 
             ax.text(x, y, text, ha="center", va="center", fontweight="bold" if arm == "real" else "normal")
 
 
+def _handles(rows: pd.DataFrame, arms: list[str]) -> list:
+    colour = LOOKS["real"][0]
+    return [
+        *line_keys(rows, arms, "mean, least to most"),
+        canvas.key("v", "real operator, significant loss", fill=False, colour=colour, size=4.6),
+        canvas.key("o", "real operator, not shown non-inferior (filled: shown)", fill=False, colour=colour),
+        Line2D([], [], color=colour, lw=0.9, marker="|", ls="", label="interval of the paired difference"),
+        Patch(facecolor=MARGIN, alpha=0.8, edgecolor=GREY,
+              label="from the reference down to the non-inferiority margin"),
+    ]  # fmt: skip
+
+
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Compaction chain of panel `scope` (COMPACTION): losses by variant and arm, then a panel per endpoint."""
     rows, why = chain_rows(tables["compaction"], scope, "compaction")
@@ -129,7 +141,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     first = rows[rows["arm"] == arms[0]]
     variants = list(first.groupby("variant")["bytes"].mean().sort_values(ascending=False, kind="stable").index)
     endpoints = endpoint_order(list(source["endpoint"]))[:MOST]
-    columns, foot, board = min(4, len(endpoints)), 28, len(arms) * 4 + 17
+    handles = _handles(rows, arms)
+    columns, foot, board = min(4, len(endpoints)), 7 + 3.6 * -(-len(handles) // 2), len(arms) * 4 + 17
     lines = -(-len(endpoints) // columns)
     height = board + 4 + lines * ROW + foot
     figure = Figure(figsize=(DOUBLE, height * MM))
@@ -153,13 +166,5 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         ax.set_title("\n".join(filter(None, (name, what, f"n = {int(mine['n_donors'].max())} donors"))))
         if line == lines - 1:
             ax.set_xlabel("bytes on disk")
-    handles = line_keys(rows, arms, "mean, least to most")
-    handles += [
-        canvas.key("v", "real operator, significant loss", fill=False, colour=LOOKS["real"][0], size=4.6),
-        canvas.key("o", "real operator, not shown non-inferior (filled: shown)", fill=False, colour=LOOKS["real"][0]),
-        Line2D([], [], color=LOOKS["real"][0], lw=0.9, marker="|", ls="", label="interval of the paired difference"),
-        Patch(facecolor=MARGIN, alpha=0.8, edgecolor=GREY,
-              label="from the reference down to the non-inferiority margin"),
-    ]  # fmt: skip
     canvas.bottom_legend(figure, handles, 2)
     return figure, source

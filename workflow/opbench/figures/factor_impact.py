@@ -96,7 +96,11 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     impact, arms = source[source["quantity"] == "impact"], arms_in(source)
     kinds = [kind for kind in PROBES if (impact["probes"] == kind).any()]
     notes = textwrap.fill(_notes(rows), 130)
-    foot, height = 25 + 3.2 * len(notes.splitlines()), 130
+    handles = line_keys(rows[rows["quantity"] == "impact"], arms, "mean, least to most")
+    handles.append(
+        Patch(facecolor=LOOKS["real"][0], alpha=0.3, label="real operator: donors' interval, or extremes of seeds")
+    )
+    foot, height = 8 + 3.6 * -(-len(handles) // 2) + 3.2 * len(notes.splitlines()), 130
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(
         rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.05, h_pad=0.04
@@ -117,9 +121,6 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     for ax, (quantity, title) in zip(grid[1], ORDERS.items(), strict=True):
         mine = source[(source["quantity"] == quantity) & (source["probes"] == kinds[0])]
         _shares(ax, mine, arms, title, PROBES[kinds[0]])
-    handles = line_keys(rows[rows["quantity"] == "impact"], arms, "mean, least to most")
-    handles.append(Patch(facecolor=LOOKS["real"][0], alpha=0.3,
-                         label="real operator: donors' interval, or extremes of seeds"))  # fmt: skip
     canvas.bottom_legend(figure, handles, 2, bottom=(1.5 + 3.2 * len(notes.splitlines())) / (height + foot))
     figure.text(0.01, 1 / (height + foot), notes, va="bottom")
     figure.suptitle(f"{scope}: factors of the operator's form {form}, n = {n} donors", x=0.01, ha="left")

@@ -77,9 +77,9 @@ def _strip(ax: Axes, cores: pd.DataFrame, core: pd.DataFrame, chance: dict[str, 
 
 
 def _chance(rows: pd.DataFrame, arm: str) -> dict[str, float]:
-    """Share of the intact AUROC that guessing keeps; other endpoints have a chance that their classes decide."""
+    """Share of the intact value that guessing keeps, of endpoints of two classes (AUROC, balanced accuracy)."""
     whole = rows[(rows["quantity"] == "intact") & (rows["arm"] == arm)].groupby("endpoint")["value"].mean()
-    return {str(name): 0.5 / value for name, value in whole.items() if str(name).endswith("_auroc") and value > 0}
+    return {str(name): 0.5 / value for name, value in whole.items() if "_vs_" in str(name) and value > 0}
 
 
 def _handles(cores: pd.DataFrame) -> list:
@@ -87,7 +87,7 @@ def _handles(cores: pd.DataFrame) -> list:
     return [
         canvas.key("o", f"one of {n} random cores of as many factors", colour=OKABE_ITO["sky"], size=3),
         Line2D([], [], color=OKABE_ITO["vermillion"], lw=1.6, label="core of the largest singular values"),
-        Line2D([], [], color=INK, lw=1.0, ls=":", label="an AUROC of 0.5"),
+        Line2D([], [], color=INK, lw=1.0, ls=":", label="a value of 0.5, the chance of two classes"),
     ]
 
 
@@ -119,7 +119,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         ax = figure.add_axes((x / width, 1 - (top + body) / height, each / width, body / height))
         _heatmap(ax, shown[shown["arm"] == arm], names, endpoints, norm)
         mine = shown[shown["arm"] == arm]
-        ax.set_title(f"{operator_name(arm)}, mean of {repeats(rows[rows['arm'] == arm])}\n"
+        ax.set_title(f"{operator_name(arm)}, {repeats(rows[rows['arm'] == arm])}\n"
                      f"n = {_span(mine.groupby('endpoint')['n_donors'].max())} donors")  # fmt: skip
         ax.tick_params(labelleft=index == 0)
         strip = figure.add_axes((x / width, foot / height, each / width, below / height))

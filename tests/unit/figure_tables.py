@@ -5,6 +5,7 @@ from pathlib import Path
 
 import claims_tables
 import discovery_tables
+import discovery_tables_b
 import numpy as np
 import pandas as pd
 from evidence_tables import battery
@@ -236,7 +237,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
-        **discovery_tables.world(),
+        **discovery_tables.world(), **discovery_tables_b.chain_tables(),
     }  # fmt: skip
 
 
@@ -247,12 +248,13 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 
 
 def scope_of(name: str) -> str:
-    if FIGURES[name][2] == "discovery":
+    if FIGURES[name][2] in ("discovery", "chain", "communication"):
         return discovery_tables.PANEL
     return {
         "cells_per_donor": "marrow",
         "sweeps": "marrow",
         "cost_per_method": "demo",
+        "runtime": "demo",
         "claims_board": "demo",
         "evidence_arms": "evidence",
         "evidence_nulls": "evidence",

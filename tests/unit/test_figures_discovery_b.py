@@ -72,14 +72,16 @@ def test_a_panel_without_rows_says_so(tables, name):
         return
     figure, source = draw(name, tables, "nowhere")
     assert source.empty
-    assert "Panel nowhere" in words(figure)[0]
+    assert "did not run on panel nowhere" in " ".join(words(figure)[0].split())
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("gene_programs", "runtime")])
 def test_a_panel_that_could_not_be_tested_gives_the_reason(tables, name):
     figure, source = draw(name, tables | {NAMES[name]: untested(tables[NAMES[name]])}, "marrow")
     assert source.empty
-    assert "not testable; no head was chosen." in " ".join(words(figure)[0].split())
+    said = " ".join(words(figure)[0].split())
+    assert "nothing could be tested on panel marrow." in said
+    assert "no head was chosen." in said.lower()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -201,11 +203,9 @@ def test_programs_show_the_best_set_of_each_side_and_a_random_draw_beside(tables
     figure, source = draw("gene_programs", {"programs": tables["programs"]}, "marrow")
     assert set(source["gene_set"]) == {"gene sets not tested"}
     assert "Gene sets were not tested." in words(figure)
-    nothing = (
-        tables["enrichment"].head(1).assign(arm="", q=np.nan, status="not_testable", reason="no GMT file is named")
-    )
+    nothing = untested(tables["enrichment"].head(1)).drop(columns="value").assign(arm="")
     figure, _ = draw("gene_programs", tables | {"enrichment": nothing}, "marrow")
-    assert "Panel marrow, gene sets: not testable; no head was chosen." in words(figure)
+    assert "Gene sets: nothing could be tested on panel marrow. No head was chosen." in words(figure)
 
 
 def test_second_manifold_shows_components_and_the_chosen_map(tables):

@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
+from opbench.figures.chain import part_name, part_order
 from opbench.figures.chain_rows import (
     arm_labels,
     arms_in,
@@ -17,8 +18,6 @@ from opbench.figures.chain_rows import (
     left_out,
     operator_name,
     p_text,
-    part_name,
-    part_order,
     strip,
     strip_keys,
 )
@@ -83,7 +82,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     The axes of a head have no order of their own, so that cells of two heatmaps do not correspond.
     """
     table = tables["latent_findings"]
-    rows, why = chain_rows(table[table["finding"] == FINDING], scope, "axis correlations")
+    rows, why = chain_rows(table[table["finding"] == FINDING], scope, "Axis correlations")
     if why:
         return canvas.note_figure(why), rows
     rows, head = head_rows(rows)

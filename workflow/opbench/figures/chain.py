@@ -57,9 +57,10 @@ def scored(table: pd.DataFrame, column: str = "value") -> pd.DataFrame:
 
 
 def reasons(table: pd.DataFrame, most: int = 2) -> str:
-    """Why rows have no value: their most frequent reasons, each with the part that it is of."""
+    """Why rows have no value: their most frequent reasons, each with the part that it is of where a table has parts."""
     rows = table[~table["status"].isin(SCORED) & (table["reason"] != "")]
-    texts = rows["part"].map(part_name) + ": " + rows["reason"].str.rstrip(".") + "."
+    texts = rows["reason"].str.rstrip(".") + "."
+    texts = rows["part"].map(part_name) + ": " + texts if "part" in rows else texts.str[:1].str.upper() + texts.str[1:]
     return " ".join(texts.value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:most])
 
 

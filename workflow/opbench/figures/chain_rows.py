@@ -9,11 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from opbench.config.evidence import FIXED_ARMS
 from opbench.figures import canvas
 from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name, arm_order
+from opbench.figures.chain import (
+    arm_colour,
+    head_name,
+    is_random,
+    missing,
+    part_name,
+    part_order,
+    preferred_head,
+    scored,
+)
 from opbench.figures.style import GREY, INK, OKABE_ITO, PALE
-from opbench.io.tables import SCORED
 
 #: Arm -> colour, marker and line, where arms share an axis; others are black crosses.
 LOOKS = {
@@ -30,30 +38,16 @@ LOOKS = {
 OTHER = (INK, "x", ":")
 #: Arms whose draws are a band, where arms share an axis.
 BANDS = ("gaussian_halves", "gaussian_blocks", "shuffle")
-#: Parts of the chain in the order of panels, with their printed names.
-PARTS = {"internal": "Internal", "external": "External", "zero_shot": "Zero-shot", "control": "Control"}
 
 
 def chain_rows(table: pd.DataFrame, scope: str, what: str) -> tuple[pd.DataFrame, str]:
     """Rows of panel `scope` that hold a value, and a sentence that says why there are none (empty where there are).
 
-    what: the table's contents in print, e.g. `compaction`.
+    what: the table's contents in print, e.g. `Compaction`.
     """
     mine = table[table["panel"] == scope]
-    if mine.empty:
-        return mine, f"Panel {scope}: no {what} in this run's tables."
-    rows = mine
-    if "status" in mine.columns:
-        rows = mine[mine["status"].isin(SCORED)]
-    if "value" in rows.columns:
-        rows = rows[rows["value"].notna()]
-    if len(rows):
-        return rows, ""
-    status = str(mine["status"].value_counts().sort_index().idxmax()) if "status" in mine.columns else "no value"
-    reasons = mine.loc[mine["status"] == status, "reason"] if "status" in mine.columns else pd.Series(dtype=str)
-    reason = str(reasons.value_counts().sort_index().idxmax()) if len(reasons) else ""
-    said = f"; {reason.rstrip('.')}" if reason else ""
-    return rows, f"Panel {scope}, {what}: {status.replace('_', ' ')}{said}."
+    rows = scored(mine) if {"status", "value"} <= set(mine.columns) else mine
+    return rows, "" if len(rows) else missing(what, scope, mine)
 
 
 def left_out(table: pd.DataFrame, rows: pd.DataFrame) -> str:
@@ -69,25 +63,9 @@ def arms_in(rows: pd.DataFrame) -> list[str]:
     return sorted(arm_order(list(rows["arm"])), key=lambda arm: arm != "real")
 
 
-def part_order(parts: Sequence[str]) -> list[str]:
-    """Known parts in the order of the chain, others by name after them."""
-    known = list(PARTS)
-    return sorted(set(parts), key=lambda part: (known.index(part) if part in known else len(known), part))
-
-
-def part_name(part: str) -> str:
-    """The printed name of a part."""
-    return PARTS.get(part, part.replace("_", " "))
-
-
 def operator_name(arm: str) -> str:
     """The printed name of an arm, the real one included."""
     return "Real operator" if arm == "real" else arm_name(arm)
-
-
-def is_random(arm: str) -> bool:
-    """Whether an arm's `draw` counts draws of its matrix; else it counts head seeds."""
-    return arm != "real" and arm not in FIXED_ARMS
 
 
 def repeats(rows: pd.DataFrame) -> str:
@@ -99,13 +77,6 @@ def repeats(rows: pd.DataFrame) -> str:
 def arm_labels(rows: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """Printed names of `arms` with their repeats in these rows."""
     return [f"{operator_name(arm)} ({repeats(rows[rows['arm'] == arm])})" for arm in arms]
-
-
-def strip_colour(arm: str) -> str:
-    """Blue for the real operator, sky for draws of a random arm, orange for seeds of an arm with one operator."""
-    if arm == "real":
-        return REAL
-    return RANDOM if is_random(arm) else FIXED
 
 
 def strip(ax: Axes, rows: pd.DataFrame, y: float, arm: str, marker: str = "o", height: float = 0.46) -> None:
@@ -120,7 +91,7 @@ def strip(ax: Axes, rows: pd.DataFrame, y: float, arm: str, marker: str = "o", h
         ax.fill_betweenx([y - height * 0.85, y + height * 0.85], low, high, color=PALE, lw=0, zorder=1)
         ax.plot([high] * 2, [y - height * 0.85, y + height * 0.85], color=GREY, lw=0.8, zorder=2)
     offsets = np.linspace(-height / 2, height / 2, len(values)) if len(values) > 1 else np.zeros(1)
-    colour = strip_colour(arm)
+    colour = arm_colour(arm)
     ax.scatter(values, y + offsets, s=8, marker=marker, color=colour, lw=0, alpha=0.85, zorder=3)
     if len(values) > 1:
         ax.plot([values.mean()] * 2, [y - height * 0.75, y + height * 0.75], color=INK, lw=1.1, zorder=4)
@@ -146,14 +117,10 @@ def p_text(rows: pd.DataFrame) -> str:
 
 
 def head_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Rows of one head and width, the anchor head of the largest width first; with its printed name."""
-    pairs = rows[["head", "width"]].drop_duplicates()
-    pairs = pairs.assign(rank=(pairs["head"] != "let").astype(int)).sort_values(
-        ["rank", "head", "width"], ascending=[True, True, False]
-    )
-    head, width = str(pairs["head"].iloc[0]), int(pairs["width"].iloc[0])
-    name = {"let": "anchor head", "cell": "cell head", "hybrid": "hybrid head"}.get(head, head.replace("_", " "))
-    return rows[(rows["head"] == head) & (rows["width"] == width)], f"{name} of width {width}"
+    """Rows of the preferred head at its largest width, with its printed name."""
+    rows = rows[rows["head"] == (head := preferred_head(list(rows["head"])))]
+    width = int(rows["width"].max())
+    return rows[rows["width"] == width], f"{head_name(head).lower()} of width {width}"
 
 
 def line_keys(rows: pd.DataFrame, arms: Sequence[str], band: str, looks: Mapping[str, tuple] = LOOKS) -> list:

@@ -134,7 +134,7 @@ def _handles(rows: pd.DataFrame, arms: list[str]) -> list:
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Compaction chain of panel `scope` (COMPACTION): losses by variant and arm, then a panel per endpoint."""
-    rows, why = chain_rows(tables["compaction"], scope, "compaction")
+    rows, why = chain_rows(tables["compaction"], scope, "Compaction")
     if why:
         return canvas.note_figure(why), rows
     source, losses, arms = _means(rows), _losses(rows), arms_in(rows)

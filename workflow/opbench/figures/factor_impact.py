@@ -86,9 +86,9 @@ def _notes(rows: pd.DataFrame) -> str:
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Impact of factors of panel `scope` (FACTORS) with fixed and retrained probes, and cumulative shares below."""
-    rows, why = chain_rows(tables["factors"], scope, "factors")
+    rows, why = chain_rows(tables["factors"], scope, "Factors")
     if not why and not ((rows["quantity"] == "impact") & (rows["factor"] >= 0)).any():
-        why = f"Panel {scope}, factors: no impact of single factors."
+        why = f"Factors: no impact of single factors on panel {scope}."
     if why:
         return canvas.note_figure(why), rows.iloc[:0]
     rows = rows[rows["form"] == (form := _form(rows))]

@@ -93,13 +93,13 @@ def _handles(cores: pd.DataFrame) -> list:
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Subsets of the core of panel `scope` (FACTORS): the real operator, and its first control beside it."""
-    rows, why = chain_rows(tables["factors"], scope, "factors")
+    rows, why = chain_rows(tables["factors"], scope, "Factors")
     rows = rows[rows["probes"] == "fixed"]
     forms = rows.loc[rows["quantity"].isin(("subset", "subset_share")), "form"]
     rows = rows[rows["form"] == forms.iloc[0]] if len(forms) else rows
     subsets = _shares(rows, "subset") if not why else pd.DataFrame()
     if not why and subsets.empty:
-        why = f"Panel {scope}, factors: no subset of the core was tested."
+        why = f"Factors: no subset of the core was tested on panel {scope}."
     if why:
         return canvas.note_figure(why), rows.iloc[:0]
     cores = _shares(rows, "random_core")

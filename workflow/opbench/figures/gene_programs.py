@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
-from opbench.figures.chain_rows import arms_in, chain_rows, is_random, operator_name
+from opbench.figures.chain import is_random
+from opbench.figures.chain_rows import arms_in, chain_rows, operator_name
 from opbench.figures.style import DOUBLE, MM, OKABE_ITO
 
 #: Factors and genes a side that fit on a page; the source table holds what is drawn, PROGRAMS all.
@@ -91,14 +92,14 @@ def _tests(tables: dict[str, pd.DataFrame], scope: str) -> tuple[pd.DataFrame, s
     """Tests of gene sets, and what the figure says below: what is shown, or why there are none."""
     if "enrichment" not in tables:
         return pd.DataFrame(), "Gene sets were not tested."
-    tests, why = chain_rows(tables["enrichment"].assign(value=tables["enrichment"]["q"]), scope, "gene sets")
+    tests, why = chain_rows(tables["enrichment"].assign(value=tables["enrichment"]["q"]), scope, "Gene sets")
     what = "Best gene set below its genes (genes shared / genes of the set in the panel)"
     return tests, why or f"{what}; blue and upright: q < {LEVEL}."
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Programs of the first factors of panel `scope` (PROGRAMS), and their best gene sets (ENRICHMENT)."""
-    programs, why = chain_rows(tables["programs"], scope, "gene programs")
+    programs, why = chain_rows(tables["programs"], scope, "Gene programs")
     if why:
         return canvas.note_figure(why), programs
     tests, note = _tests(tables, scope)

@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
-from opbench.figures.chain_rows import LOOKS, OTHER, arms_in, chain_rows, operator_name, p_text, part_name, repeats
+from opbench.figures.chain import part_name
+from opbench.figures.chain_rows import LOOKS, OTHER, arms_in, chain_rows, operator_name, p_text, repeats
 from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO, number
 
 #: Arm of the negative control, whose draws are a distribution.
@@ -131,9 +132,9 @@ def _handles(mine: pd.DataFrame, arms: list[str]) -> list:
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Second manifold of panel `scope` (MANIFOLD2): correlations, margins over PCA, and the sweep it was chosen in."""
-    rows, why = chain_rows(tables["manifold2"], scope, "second manifold")
+    rows, why = chain_rows(tables["manifold2"], scope, "Second manifold")
     if not why and not (rows["quantity"] == "correlation").any():
-        why = f"Panel {scope}, second manifold: no correlation with the ruler."
+        why = f"Second manifold: no correlation with the ruler on panel {scope}."
     if why:
         return canvas.note_figure(why), rows.iloc[:0]
     rows = _by_width(rows)

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
+from opbench.figures.chain import part_name, part_order
 from opbench.figures.chain_rows import (
     arm_labels,
     arms_in,
@@ -11,8 +12,6 @@ from opbench.figures.chain_rows import (
     head_rows,
     left_out,
     p_text,
-    part_name,
-    part_order,
     strip,
     strip_keys,
 )
@@ -50,7 +49,7 @@ def _title(quantity: str, part: str, rows: pd.DataFrame, first: bool) -> str:
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Plane share and ripple of panel `scope`: a row of panels per quantity, a column per part (LATENT_FINDINGS)."""
     table = tables["latent_findings"]
-    rows, why = chain_rows(table[table["quantity"].isin(QUANTITIES)], scope, "plane and ripple of the latent")
+    rows, why = chain_rows(table[table["quantity"].isin(QUANTITIES)], scope, "Plane and ripple of the latent")
     if why:
         return canvas.note_figure(why), rows
     rows, head = head_rows(rows)

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
+from opbench.figures.chain import arm_colour, part_name, part_order
 from opbench.figures.chain_rows import (
     arm_labels,
     arms_in,
@@ -14,10 +15,7 @@ from opbench.figures.chain_rows import (
     head_rows,
     left_out,
     p_text,
-    part_name,
-    part_order,
     strip,
-    strip_colour,
 )
 from opbench.figures.style import DOUBLE, GREY, INK, MM, PALE
 
@@ -46,7 +44,7 @@ def _arm(ax: Axes, rows: pd.DataFrame, y: float, arm: str, views: list[str]) -> 
         strip(ax, mine, place, arm, marker=VIEWS[view][0], height=step * 0.52)
         means[view] = mine["value"].mean()
     if {"view3", "lens"} <= set(means):
-        ax.plot([means["view3"], means["lens"]], [places["view3"], places["lens"]], color=strip_colour(arm),
+        ax.plot([means["view3"], means["lens"]], [places["view3"], places["lens"]], color=arm_colour(arm),
                 lw=0.9, zorder=2.5)  # fmt: skip
 
 

@@ -245,7 +245,10 @@ def test_every_text_lies_inside_its_figure(tables):
         canvas.draw()
         box, renderer = figure.bbox, canvas.get_renderer()
         texts = [
-            t for ax in figure.axes if ax.get_visible() for t in (*ax.texts, ax.title, *ax.get_yticklabels())
+            t
+            for ax in figure.axes
+            if ax.get_visible()
+            for t in (*ax.texts, ax.title, *(ax.get_yticklabels() if ax.axison else ()))
         ] + figure.texts
         for text in (t for t in texts if t.get_text().strip() and t.get_visible()):
             extent = text.get_window_extent(renderer)

@@ -34,8 +34,8 @@ LOOKS = {
     "label_lookup": (INK, "x"),
 }
 OTHER = (INK, "+")
-#: Width of the cluster of arms at one latent width.
-CLUSTER = 0.72
+#: Width of the cluster of arms at one latent width, and the most between two of them.
+CLUSTER, STEP = 0.72, 0.14
 
 
 def _rows(gates: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,8 @@ def _rows(gates: pd.DataFrame) -> pd.DataFrame:
 
 def _panel(ax: Axes, points: pd.DataFrame, widths: list[int], arms: list[str]) -> None:
     """Arms side by side at each width: mean with the range of draws (or head seeds); the real one's dots joined."""
-    offsets = np.linspace(-CLUSTER / 2, CLUSTER / 2, len(arms)) if len(arms) > 1 else [0.0]
+    half = min(CLUSTER, STEP * (len(arms) - 1)) / 2
+    offsets = np.linspace(-half, half, len(arms))
     for arm, offset in zip(arms, offsets, strict=True):
         (colour, marker), real = LOOKS.get(arm, OTHER), arm == "real"
         mine = points[points["arm"] == arm].groupby("width")["value"].agg(["mean", "min", "max"]).reindex(widths)
@@ -64,8 +65,13 @@ def _title(quantity: str, rows: pd.DataFrame) -> str:
     """What is drawn, of how many anchors, and what the table says that it is."""
     text = rows["reason"].str.partition(";")[0]
     said = text[text != ""].mode()
-    n = f"n = {int(rows['n'].max())} anchors"
-    return "\n".join([QUANTITIES[quantity], f"{said.iloc[0]}, {n}" if len(said) else n])
+    name = QUANTITIES[quantity]
+    lines = [
+        name,
+        *(line.removeprefix(f"{name.lower()} ") for line in said.head(1)),
+        f"n = {int(rows['n'].max())} anchors",
+    ]
+    return "\n".join(lines)
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
@@ -81,7 +87,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     budgets, widths = sorted(set(points["budget"])), sorted(set(points["width"]))
     quantities = [name for name in QUANTITIES if (points["quantity"] == name).any()]
     arms = ["real"] * bool((points["arm"] == "real").any()) + controls_of(points)
-    foot, height = 4 + 3.7 * -(-(len(arms) + 1) // 3), 12 + 43 * len(budgets)
+    foot, height = 4 + 3.7 * -(-(len(arms) + 1) // 3), 15 + 43 * len(budgets)
     figure = Figure(figsize=(DOUBLE * 0.85, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.05)
     grid = figure.subplots(len(budgets), len(quantities), sharex=True, squeeze=False)

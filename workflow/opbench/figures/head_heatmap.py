@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from opbench.figures import canvas
-from opbench.figures.arms import REAL, arm_name
+from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name
 from opbench.figures.chain import (
     arm_colour,
     controls_of,
@@ -26,7 +26,9 @@ from opbench.figures.chain import (
 from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO, number
 
 BEST, QUANTITY = "best", "residualised"
-CELL, MOST_CELL, HEAD, FOOT, LEFT, BAR, STRIP, GAP = 5.0, 9.0, 17.0, 23.0, 11.0, 17.0, 46.0, 22.0  # mm
+MOST_CELL, HEAD, FOOT, LEFT, BAR, STRIP, GAP, ROW = 9.0, 17.0, 22.0, 11.0, 17.0, 60.0, 22.0, 7.0  # mm
+#: Dots of a row lie below its name.
+LOWER = 0.2
 
 
 def _setting(found: pd.DataFrame) -> tuple[int, str]:
@@ -69,40 +71,46 @@ def _heatmap(ax: Axes, heads: pd.DataFrame, norm: tuple[float, float]) -> None:
         spine.set_visible(False)
 
 
-def _maxima(ax: Axes, heads: pd.DataFrame, best: pd.DataFrame, arms: list[str]) -> None:
+def _maxima(ax: Axes, heads: pd.DataFrame, best: pd.DataFrame, names: dict[str, str]) -> None:
     """All real heads as ticks, the best of them as a line with the range of its seeds, and each draw's maximum."""
-    names = ["Single heads, real operator", *[arm_name(arm) for arm in arms]]
-    canvas.method_axis(ax, names, [False] * len(names), labelled=False)
-    ax.plot(heads["value"], np.zeros(len(heads)), ls="", marker="|", ms=7, mew=0.7, color=REAL, alpha=0.7, zorder=3)
+    rows = ["Single heads of the real operator", *names.values()]
+    canvas.method_axis(ax, rows, [False] * len(rows), labelled=False)
+    single = np.full(len(heads), LOWER)
+    ax.plot(heads["value"], single, ls="", marker="|", ms=5.5, mew=0.7, color=REAL, alpha=0.7, zorder=3)
     real = best.loc[best["arm"] == "real", QUANTITY]
     if len(real):
         ax.axvline(real.mean(), color=REAL, lw=1.3, zorder=4)
         ax.axvspan(real.min(), real.max(), color=REAL, alpha=0.18, lw=0, zorder=1)
-    for y, arm in enumerate(arms, 1):
+    for y, arm in enumerate(names, 1):
         values = best.loc[best["arm"] == arm, QUANTITY].to_numpy()
         if not len(values):
-            canvas.no_value(ax, y, "no value")
+            canvas.no_value(ax, y + LOWER, "no value")
             continue
         colour = arm_colour(arm)
-        jitter = np.linspace(-0.25, 0.25, len(values)) if len(values) > 1 else np.zeros(1)
-        ax.plot([values.min(), values.max()], [y, y], color=colour, lw=0.9, zorder=3)
-        ax.scatter(values, y + jitter, s=9, color=colour, lw=0, zorder=5)
-        ax.plot([values.mean()] * 2, [y - 0.36, y + 0.36], color=INK, lw=1.0, zorder=6)
+        jitter = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot([values.min(), values.max()], [y + LOWER] * 2, color=colour, lw=0.9, zorder=3)
+        ax.scatter(values, y + LOWER + jitter, s=9, color=colour, lw=0, zorder=5)
+        ax.plot([values.mean()] * 2, [y + LOWER - 0.24, y + LOWER + 0.24], color=INK, lw=1.0, zorder=6)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=2))
-    for y, name in enumerate(names):
-        ax.text(0, y - 0.52, name, transform=ax.get_yaxis_transform(), va="top", ha="left", zorder=7)
+    for y, name in enumerate(rows):
+        above = _above(best, list(names)[y - 1]) if y else ""
+        ax.text(0.01, y - 0.47, name + above, transform=ax.get_yaxis_transform(), va="top", ha="left", zorder=7,
+                bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.3})  # fmt: skip
 
 
-def _verdicts(best: pd.DataFrame, arms: list[str]) -> str:
-    """Above how many draws of each arm the best real head lies, on one part."""
-    real = best.loc[best["arm"] == "real", QUANTITY].mean()
-    lines = []
-    for arm in arms:
-        values = best.loc[best["arm"] == arm, QUANTITY]
-        unit = "draws" if is_random(arm) else "seeds"
-        if len(values):
-            lines.append(f"best head {number(real, 3)}, above {(values < real).sum()} of {len(values)} {unit}")
-    return "\n".join(lines)
+def _above(best: pd.DataFrame, arm: str) -> str:
+    """Above how many draws (or seeds) of an arm the best real head lies, on one part."""
+    real, values = best.loc[best["arm"] == "real", QUANTITY], best.loc[best["arm"] == arm, QUANTITY]
+    if real.empty or values.empty:
+        return ""
+    return f": real above {(values < real.mean()).sum()} of {len(values)} {'draws' if is_random(arm) else 'seeds'}"
+
+
+def _names(found: pd.DataFrame, arms: list[str]) -> dict[str, str]:
+    """Names of control arms; an arm with one matrix for all heads has no largest of many."""
+    single = found[found["head"] != BEST]
+    many = single.groupby(["arm", "part", "draw"])["head"].nunique().groupby("arm").max()
+    return {arm: arm_name(arm) + (" (one matrix)" if many.get(arm, 2) == 1 else "") for arm in arms}
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
@@ -119,26 +127,28 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     norm = float(heads["value"].min()), float(heads["value"].max())
     layers, indexes = heads["layer"].nunique(), heads["index"].nunique()
     room = (DOUBLE / MM - LEFT - BAR - GAP * (len(parts) - 1)) / len(parts)
-    cell = min(MOST_CELL, max(room / indexes, 2.5), 110 / layers)
-    strip = 8 + 7.5 * (len(arms) + 1)
-    side = max(cell * indexes, min(room, STRIP + 14))
-    page = LEFT + side * len(parts) + GAP * (len(parts) - 1) + BAR, HEAD + cell * layers + 14 + strip + FOOT
+    cell = min(MOST_CELL, max(room / indexes, 3.0), 110 / layers)
+    strip = ROW * (len(arms) + 1)
+    side = max(cell * indexes, min(room, STRIP))
+    page = LEFT + side * len(parts) + GAP * (len(parts) - 1) + BAR, HEAD + cell * layers + 14 + strip + 12 + FOOT
     figure = Figure(figsize=(page[0] * MM, page[1] * MM))
-    for number_, part in enumerate(parts):
-        left = LEFT + (side + GAP) * number_
+    strips = []
+    for place, part in enumerate(parts):
+        left = LEFT + (side + GAP) * place
         mine, bests = heads[heads["part"] == part], best[best["part"] == part]
         ax = figure.add_axes(_box(page, left, HEAD, cell * indexes, cell * layers))
         _heatmap(ax, mine, norm)
         ax.set_title(f"{part_name(part)}\nn = {mine['n'].max()} anchors")
-        if number_ == 0:
+        if place == 0:
             ax.set_ylabel("layer", labelpad=3)
-        low = figure.add_axes(_box(page, left, HEAD + cell * layers + 14, side, strip - 8))
-        _maxima(low, mine, bests, arms)
-        low.set_xlabel("residualised correlation\n" + _verdicts(bests, arms), labelpad=2)
+        box = _box(page, left, HEAD + cell * layers + 14, side, strip)
+        strips.append(figure.add_axes(box, sharex=strips[0] if strips else None))
+        _maxima(strips[-1], mine, bests, _names(found, arms))
+        real = bests.loc[bests["arm"] == "real", QUANTITY].mean()
+        strips[-1].set_xlabel(f"residualised correlation\nbest head {number(real, 3)}", labelpad=2)
     bar = figure.add_axes(_box(page, page[0] - BAR + 3, HEAD, 2.5, min(cell * layers, 40)))
     _bar(figure, bar, norm)
-    many = found[found["head"] != BEST].groupby(["arm", "part", "draw"])["head"].nunique().groupby("arm").max()
-    _words(figure, heads, best, many, (width, budget, scope), page)
+    _words(figure, heads, best, (width, budget, scope), page)
     table = pd.concat([heads.assign(arm="real"), best.assign(head=BEST).rename(columns={QUANTITY: "value"})])
     return figure, table.assign(panel=scope, width=width, budget=budget).reset_index(drop=True)
 
@@ -153,9 +163,7 @@ def _bar(figure: Figure, ax: Axes, norm: tuple[float, float]) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def _words(
-    figure: Figure, heads: pd.DataFrame, best: pd.DataFrame, many: pd.Series, setting: tuple, page: tuple
-) -> None:
+def _words(figure: Figure, heads: pd.DataFrame, best: pd.DataFrame, setting: tuple[int, str, str], page: tuple) -> None:
     """Title, legend and what the numbers in the cells are."""
     (width, budget, scope), seeds = setting, int(heads["seeds"].max())
     key = heads["key"].iloc[0]
@@ -169,12 +177,12 @@ def _words(
         Line2D([], [], ls="", marker="|", ms=7, color=REAL, label="one head"),
         Line2D([], [], color=REAL, lw=1.3, label="best head; band: its seeds"),
     ]
-    for arm in controls_of(best):
-        unit = "draw" if is_random(arm) else "seed"
-        what = "the largest of as many matrices" if many.get(arm, 1) > 1 else "its one matrix"
-        label = f"{arm_name(arm)}: one {unit}, {what}"
-        handles.append(canvas.key("o", label, colour=arm_colour(arm), size=3.4))
-    handles.append(Line2D([], [], ls="", marker="|", ms=6, color=INK, label="mean"))
-    if best.empty:
+    kinds = {is_random(arm) for arm in controls_of(best)}
+    if True in kinds:
+        handles.append(canvas.key("o", "one draw: the largest of as many matrices", colour=RANDOM, size=3.4))
+    if False in kinds:
+        handles.append(canvas.key("o", "one head seed of a fixed arm: its largest", colour=FIXED, size=3.4))
+    handles.append(Line2D([], [], ls="", marker="|", ms=6, color=INK, label="mean of an arm"))
+    if not kinds:
         handles.append(canvas.key("x", "no control was scanned", colour=GREY))
     canvas.bottom_legend(figure, handles, 2)

@@ -12,9 +12,9 @@ from mpl_toolkits.mplot3d import Axes3D  # noqa: F401 - registers the projection
 from opbench.figures import canvas
 from opbench.figures.arms import arm_name, arm_order
 from opbench.figures.chain import missing, part_name, part_order, preferred_head
-from opbench.figures.style import INK, MM, OKABE_ITO, branch_colours
+from opbench.figures.style import DOUBLE, INK, MM, OKABE_ITO, branch_colours
 
-SIDE, HEAD, FOOT, LEFT, KEY, GAP = 34.0, 13.0, 7.0, 9.0, 39.0, 6.0  # mm
+SIDE, HEAD, FOOT, LEFT, KEY, GAP = 34.0, 13.0, 7.0, 9.0, 41.0, 5.0  # mm
 #: Direction from which all panels are seen, in degrees.
 ELEVATION, AZIMUTH = 22.0, -58.0
 #: Shape says the donor where colours repeat.
@@ -84,16 +84,18 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     # Beside each other where they fit into the width, else below each other.
     beside = len(blocks) * len(parts) <= 4
     across, down = (len(blocks), 1) if beside else (1, len(blocks))
-    block = SIDE * len(parts) + (GAP if across > 1 else 0)
+    gap = GAP if beside else 0
+    side = min(SIDE, (DOUBLE / MM - LEFT - KEY - gap * across) / (len(parts) * across))
+    block = side * len(parts) + gap
     width = LEFT + block * across + KEY
-    height = (HEAD + 3 * SIDE) * down + FOOT
+    height = (HEAD + 3 * side) * down + FOOT
     figure = Figure(figsize=(width * MM, height * MM))
     paint = _Paint(views)
     for number, arm in enumerate(blocks):
         left = LEFT + (block * number if beside else 0)
-        top = 0 if beside else (HEAD + 3 * SIDE) * number
-        _block(figure, views[views["arm"] == arm], (left, top, width, height), parts, paint)
-    _keys(figure, LEFT + block * across, (width, height), paint)
+        top = 0 if beside else (HEAD + 3 * side) * number
+        _block(figure, views[views["arm"] == arm], (left, top, side, width, height), parts, paint)
+    _keys(figure, LEFT + block * across, (side, width, height), paint)
     text = "Axes 1 to 3: principal axes of the internal anchors' latent; one scale in each block. Dot area: cells."
     figure.text(1 / width, 1.5 / height, text, va="bottom")
     columns = ["panel", "head", "arm", "part", "anchor", "donor", "label", "branch", "depth", "n_cells", "x", "y", "z"]
@@ -123,11 +125,9 @@ class _Paint:
         }
 
 
-def _block(
-    figure: Figure, views: pd.DataFrame, place: tuple[float, float, float, float], parts: list[str], paint: _Paint
-) -> None:
-    """Panels of one arm; `place` is its left and top edge and the size of the page, in mm."""
-    left, top, width, height = place
+def _block(figure: Figure, views: pd.DataFrame, place: tuple[float, ...], parts: list[str], paint: _Paint) -> None:
+    """Panels of one arm; `place` is its left and top edge, the side of a panel and the size of the page, in mm."""
+    left, top, side, width, height = place
     limits = _limits(views)
     arm = views["arm"].iloc[0]
     title = "Real operator" if arm == "real" else f"{arm_name(arm)}, one draw"
@@ -136,8 +136,8 @@ def _block(
     for column, part in enumerate(parts):
         mine = (views["part"] == part).to_numpy()
         for line, (name, (colours, markers)) in enumerate(paint.rows.items()):
-            low = top + HEAD + SIDE * (line + 1)
-            box = ((left + SIDE * column) / width, 1 - (low - 1) / height, (SIDE - 2) / width, (SIDE - 2) / height)
+            low = top + HEAD + side * (line + 1)
+            box = ((left + side * column) / width, 1 - (low - 1) / height, (side - 2) / width, (side - 2) / height)
             index = views.index.to_numpy()[mine]
             if not len(index):
                 figure.text(box[0] + box[2] / 2, box[1] + box[3] / 2, "no anchor", ha="center", style="italic")
@@ -148,22 +148,22 @@ def _block(
                 n, donors = len(index), views["donor"][mine].nunique()
                 text = f"{part_name(part)}\n{n} anchors, {donors} donor{'s' * (donors != 1)}"
                 figure.text(box[0], 1 - (top + 10.5) / height, text, va="center", linespacing=1.3)
-            if column == 0:
-                middle = 1 - (low - SIDE / 2) / height
+            if column == 0 and left == LEFT:
+                middle = 1 - (low - side / 2) / height
                 figure.text((left - 1) / width, middle, f"by {name}", rotation=90, ha="right", va="center")
 
 
-def _keys(figure: Figure, left: float, page: tuple[float, float], paint: _Paint) -> None:
+def _keys(figure: Figure, left: float, page: tuple[float, ...], paint: _Paint) -> None:
     """Keys of the three colourings, beside the rows of the first block."""
-    width, height = page
-    x = (left + 2) / width
-    tops = [1 - (HEAD + SIDE * line) / height for line in range(3)]
+    side, width, height = page
+    x = (left + 4) / width
+    tops = [1 - (HEAD + side * line) / height for line in range(3)]
     handles = [canvas.key("o", name.replace("_", "/"), colour=colour) for name, colour in paint.branch.items()]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(x, tops[0]), borderaxespad=0, labelspacing=0.3)
-    bar = figure.add_axes((x + 2 / width, tops[1] - 31 / height, 2.5 / width, 23 / height))
+    bar = figure.add_axes((x + 2 / width, tops[1] - (side - 1) / height, 2.5 / width, (side - 13) / height))
     figure.colorbar(ScalarMappable(paint.norm, colormaps["cividis"]), cax=bar)
     bar.set_title("mean depth\n(graph steps)", pad=4)
     most = paint.views.groupby("part")["donor"].nunique().max()
     lines = ["one colour for each donor", "of a part"]
     lines += ["(and one shape for each", f"{len(STRONG)} of them)"] if most > len(STRONG) else []
-    figure.text(x, tops[2] - 8 / height, "\n".join(lines), va="top", linespacing=1.4)
+    figure.text(x, tops[2] - (side / 2 - 8) / height, "\n".join(lines), va="top", linespacing=1.4)

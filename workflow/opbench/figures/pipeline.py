@@ -131,7 +131,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     height = tops[2] + bottom + 2
     figure = Figure(figsize=(DOUBLE, height * MM))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, DOUBLE / MM), ylim=(height, 0))
+    ax.set(xlim=(0, DOUBLE / MM), ylim=(height, 0), xticks=[], yticks=[])
     ax.set_axis_off()
     ax.text(LEFT, 1.5, f"Panel {scope}", va="top")
     x = [LEFT + STEP * i for i in range(6)]

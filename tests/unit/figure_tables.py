@@ -5,9 +5,9 @@ from pathlib import Path
 
 import claims_tables
 import discovery_tables
-import discovery_tables_b
 import numpy as np
 import pandas as pd
+from discovery_tables_b import chain_tables
 from evidence_tables import battery
 
 from opbench.claims.evaluate import Run, evaluate_claims
@@ -237,7 +237,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
-        **discovery_tables.world(), **discovery_tables_b.chain_tables(),
+        **discovery_tables.world(), **chain_tables(),
     }  # fmt: skip
 
 
@@ -248,14 +248,6 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 
 
 def scope_of(name: str) -> str:
-    if FIGURES[name][2] in ("discovery", "chain", "communication"):
-        return discovery_tables.PANEL
-    return {
-        "cells_per_donor": "marrow",
-        "sweeps": "marrow",
-        "cost_per_method": "demo",
-        "runtime": "demo",
-        "claims_board": "demo",
-        "evidence_arms": "evidence",
-        "evidence_nulls": "evidence",
-    }.get(name, "lodo")
+    """A scope of this world for a figure, by the kind that the catalogue gives it."""
+    kinds = {"campaign": "lodo", "pseudotime": "lodo", "battery": "evidence", "run": "demo"}
+    return kinds.get(FIGURES[name][2], "marrow")

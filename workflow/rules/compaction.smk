@@ -14,7 +14,7 @@ rule compact_operators:
         attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
         heads=f"{RESULTS}/scan_heads/{{panel}}.parquet",
         claims_file=located(CONFIG.claims.file),
-        operators=chain_operators,
+        operators=some_operators(DISCOVERY.compaction.draws),
     output:
         compaction=f"{RESULTS}/compact_operators/{{panel}}/{{arm}}.parquet",
         factors=f"{RESULTS}/compact_operators/{{panel}}/{{arm}}.factors.parquet",
@@ -72,7 +72,9 @@ rule pack_artifact:
         attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
         heads=f"{RESULTS}/scan_heads/{{panel}}.parquet",
         model=f"{RESULTS}/describe_model/model.json",
-        dataset=lambda wildcards: dataset_file(DISCOVERY.panels[wildcards.panel].internal),
+        dataset=lambda wildcards: dataset_file(
+            DISCOVERY.panels[wildcards.panel].internal
+        ),
     output:
         artifact=f"{RESULTS}/artifact/{{panel}}.safetensors",
     log:

@@ -93,7 +93,7 @@ rule fit_hybrids:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
         claims_file=located(CONFIG.claims.file),
-        operators=discovery_operators,
+        operators=some_operators(HYBRID_DRAWS),
     output:
         hybrids=f"{RESULTS}/fit_hybrids/{{panel}}/{{arm}}.parquet",
     log:
@@ -120,7 +120,6 @@ rule scan_heads:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
         attention=f"{RESULTS}/accumulate_attention/{{panel}}.safetensors",
-        operators=scan_operators,
     output:
         heads=f"{RESULTS}/scan_heads/{{panel}}.parquet",
     log:
@@ -176,7 +175,7 @@ rule find_latents:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
         claims_file=located(CONFIG.claims.file),
-        operators=discovery_operators,
+        operators=some_operators(LATENT_DRAWS),
     output:
         findings=f"{RESULTS}/find_latents/{{panel}}/{{arm}}.parquet",
         views=f"{RESULTS}/find_latents/{{panel}}/{{arm}}.views.parquet",

@@ -2,9 +2,11 @@
 from opbench.io.locate import locate_knowledge
 
 DISCOVERY = CONFIG.discovery
-# Arms of the chain, in which `drift` is the real operator, and those with hybrid heads, which are dear.
+# Arms of the chain, in which `drift` is the real operator, and those with hybrid heads, which are dear. Fewer draws
+# than of gates suffice where a finding has a null of its own.
 DISCOVERY_ARMS = DISCOVERY.arms_of(CONFIG.operators)
 HYBRID_ARMS = [arm for arm in ("drift", "gaussian") if arm in DISCOVERY_ARMS]
+HYBRID_DRAWS, LATENT_DRAWS = 2, 5
 CHAIN_ARMS = DISCOVERY.matrix_arms(CONFIG.operators)
 
 
@@ -41,23 +43,19 @@ def every_discovery_operator(wildcards):
     names = [
         name
         for arm in DISCOVERY_ARMS
-        for name in DISCOVERY.operators_of(arm, CONFIG.operators, 5)
+        for name in DISCOVERY.operators_of(arm, CONFIG.operators, LATENT_DRAWS)
     ]
     return operators_in(wildcards.panel, names)
 
 
-def scan_operators(wildcards):
-    """Arms with one operator, which stand beside single heads as they are."""
-    fixed = [
-        arm for arm in DISCOVERY_ARMS if arm in ("uniform", "coexpression", "identity")
-    ]
-    return operators_in(wildcards.panel, fixed)
+def some_operators(draws):
+    """An input function: operators of one arm, this many draws of a random one."""
 
+    def operators(wildcards):
+        names = DISCOVERY.operators_of(wildcards.arm, CONFIG.operators, draws)
+        return operators_in(wildcards.panel, names)
 
-def chain_operators(wildcards):
-    draws = DISCOVERY.compaction.draws
-    names = DISCOVERY.operators_of(wildcards.arm, CONFIG.operators, draws)
-    return operators_in(wildcards.panel, names)
+    return operators
 
 
 def knowledge_file(name):
@@ -92,8 +90,10 @@ def anchors_of_heads():
         "run",
         "adaptor",
         "operators.convention",
-        "sweeps.learning_rates",
+        "operators.seed",
         "sweeps.weight_recon",
+        "discovery.learning_rates",
+        "discovery.seed",
         "discovery.seeds",
         "discovery.head_seed",
         "discovery.draws",
@@ -123,7 +123,10 @@ def gate_settings(wildcards):
 
 def hybrid_settings(wildcards):
     return anchors_of_heads() | settings(
-        "discovery.hybrids", "endpoints.binary", "claims.analogues"
+        "discovery.hybrids",
+        "endpoints.binary",
+        "endpoints.min_class_cells",
+        "claims.analogues",
     )
 
 
@@ -132,12 +135,14 @@ def scan_settings(wildcards):
 
 
 def latent_settings(wildcards):
-    return anchors_of_heads() | settings("endpoints.binary", "claims.analogues")
+    return anchors_of_heads() | settings(
+        "endpoints.binary", "endpoints.min_class_cells", "claims.analogues"
+    )
 
 
 def manifold_settings(wildcards):
     named = knowledge_settings([DISCOVERY.manifold.interactions])
-    return anchors_of_heads() | settings("discovery.manifold") | named
+    return anchors_of_heads() | settings("discovery.manifold", "statistics") | named
 
 
 def chain_settings(wildcards):

@@ -166,6 +166,18 @@ def fit_let(
     return {budget: heads[budget] for budget in budgets}
 
 
+def fit_let_rates(
+    data: AnchorData, settings: LetSettings, rates: Sequence[float], seed: int, epochs: int
+) -> tuple[CellHead, float]:
+    """Train at each learning rate; the head with the lowest training loss after `epochs`, and its rate.
+
+    At 5e-3, spec M3's, steps are too long for features as correlated as the real operator's, and its heads end in worse
+    optima than its controls' do (docs/discovery.md). The choice sees nothing but the training loss.
+    """
+    heads = [(fit_let(data, replace(settings, learning_rate=r), seed, [epochs])[epochs], r) for r in rates]
+    return min(heads, key=lambda pair: pair[0].loss)
+
+
 def angle_distances(z: np.ndarray) -> np.ndarray:
     """Angles between latent vectors, (a, d) -> (a, a), in radians: the head's own distance up to beta."""
     wide = z.astype(np.float64)

@@ -6,7 +6,8 @@ a model has attention heads (arXiv:2603.10261, head scan; spec H.1). On one thre
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -162,3 +163,11 @@ def _blocks(data: AnchorData, stop_on: AnchorData | None, block: int) -> Iterato
         rows = slice(start, start + block)
         held = AnchorData(stop_on.features[rows], stop_on.label, stop_on.ruler) if stop_on else None
         yield AnchorData(data.features[rows], data.label, data.ruler), held
+
+
+def fit_let_batch_rates(
+    data: AnchorData, settings: LetSettings, rates: Sequence[float], seed: int, epochs: int, device: str = "cpu"
+) -> list[CellHead]:
+    """As `let.fit_let_rates` for each of H heads: the one of the rate with the lowest training loss."""
+    tried = [fit_let_batch(data, replace(settings, learning_rate=r), seed, epochs, device=device) for r in rates]
+    return [min(heads, key=lambda head: head.loss) for heads in zip(*tried, strict=True)]

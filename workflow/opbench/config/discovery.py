@@ -141,6 +141,12 @@ class Discovery(Section):
     internal_share: float = Field(0.45, gt=0, lt=1, description="Share of the donors drawn for the internal part.")
     seed: int = Field(42, description="Seed of that draw.")
     head_seed: int = Field(15052, description="First head seed; the frozen head's.")
+    learning_rates: list[float] = Field(
+        [5e-3, 1e-3],
+        min_length=1,
+        description="Adam learning rates of the anchor heads, of which each head takes the one with the lowest training "
+        "loss after its fixed budget.",
+    )
     min_cells: int = Field(5, ge=1, description="Cells that an anchor (donor x tissue x cell type) needs.")
     gates: Gates = Field(Gates(), description="Gates.")
     hybrids: Hybrids = Field(Hybrids(), description="Hybrid heads.")

@@ -1,11 +1,11 @@
 """Anchor heads of the chain: which internal anchors train, which stop, and the head at both budgets of one run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from opbench.adaptors.cell_head import CellHead
-from opbench.adaptors.let import PLATEAU, AnchorData, LetSettings, fit_let
+from opbench.adaptors.let import PLATEAU, AnchorData, LetSettings, fit_let, fit_let_rates
 from opbench.config import Config
 from opbench.discovery.parts import Part
 from opbench.io.seeds import derive_seed
@@ -51,19 +51,28 @@ def divide(part: Part, held: np.ndarray, config: Config) -> Division:
     return Division(fit, stop, "")
 
 
+class AnchorHeads(dict[str, CellHead]):
+    """Heads by budget, and the learning rate that both were trained at."""
+
+    learning_rate: float
+
+
 def fit_heads(
     features: np.ndarray, part: Part, ruler: np.ndarray, division: Division, width: int, seed: int, config: Config
-) -> dict[str, CellHead]:
-    """Train one anchor head on a part's features (a, F) and ruler (K, K); budget -> head.
+) -> AnchorHeads:
+    """Train one anchor head on a part's features (a, F) and ruler (K, K), at both budgets of one run.
 
-    The start depends on head seed and width alone: it is the same whichever the operator and whatever is held out.
+    The start depends on head seed and width alone: it is the same whichever the operator and whatever is held out. The
+    learning rate is the one with the lowest training loss after the fixed budget.
     """
     assert not division.reason, division.reason
     train, stop = (AnchorData(features[rows], part.label[rows], ruler) for rows in (division.fit, division.stop))
-    recipe = LetSettings(
-        width, config.sweeps.learning_rates[0], config.sweeps.weight_recon,
-        config.adaptor.patience, config.adaptor.max_epochs,
-    )  # fmt: skip
-    epochs = config.discovery.gates.epochs
-    heads = fit_let(train, recipe, derive_seed(seed, "let", width), [epochs, PLATEAU], stop)
-    return {FIXED: heads[epochs], PLATEAU: heads[PLATEAU]}
+    rates, epochs = config.discovery.learning_rates, config.discovery.gates.epochs
+    patience, cap = config.adaptor.patience, config.adaptor.max_epochs
+    recipe = LetSettings(width, rates[0], config.sweeps.weight_recon, patience, cap)
+    own = derive_seed(seed, "let", width)
+    rate = fit_let_rates(train, recipe, rates, own, epochs)[1] if len(rates) > 1 else rates[0]
+    heads = fit_let(train, replace(recipe, learning_rate=rate), own, [epochs, PLATEAU], stop)
+    made = AnchorHeads({FIXED: heads[epochs], PLATEAU: heads[PLATEAU]})
+    made.learning_rate = rate
+    return made

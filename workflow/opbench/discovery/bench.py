@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from opbench.adaptors.cell_head import HeadData, fit_cell_head
-from opbench.adaptors.let import AnchorData, LetSettings, fit_let
+from opbench.adaptors.let import AnchorData, LetSettings, fit_let_rates
 from opbench.config import Config
 from opbench.config.benchmark import Campaign, Endpoints
 from opbench.discovery.parts import open_parts
@@ -162,10 +162,11 @@ class Bench:
         """The head's linear map of features, (F, d); what it subtracts is left to the probes, which standardise."""
         if self.settings.head == "let":
             width, epochs = self.config.adaptor.width, self.config.discovery.gates.epochs
-            recipe = LetSettings(width, self.config.sweeps.learning_rates[0], self.config.sweeps.weight_recon)
+            rates = self.config.discovery.learning_rates
+            recipe = LetSettings(width, rates[0], self.config.sweeps.weight_recon)
             features = features_of(reduced, self.anchors[fold.anchors])
             data = AnchorData(features, self.anchor_label[fold.anchors], self.data.classes.ruler)
-            head = fit_let(data, recipe, derive_seed(seed, "let", width), [epochs])[epochs]
+            head, _ = fit_let_rates(data, recipe, rates, derive_seed(seed, "let", width), epochs)
         else:
             label, branch = (codes[fold.cells].astype(np.int64) for codes in (self.data.label, self.data.branch))
             features = features_of(reduced, self.data.log1p[fold.cells])

@@ -1,6 +1,6 @@
 """Gates of a latent (spec E): trustworthiness, holdout and whole-part correlations with the ruler, permutations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from opbench.discovery.permutations import blocked_permutation, blocks_of, movab
 from opbench.discovery.trust import Trust
 from opbench.io.seeds import keyed_rng
 
-NAN = float("nan")
+NAN, ALL = float("nan"), "all"
 WHOLE_PART = (
     "trustworthiness", "trust_reference", "correlation", "correlation_between", "residualised", "geodesic",
     "blocked_permutation",
@@ -50,10 +50,21 @@ class Gate:
     def row(self, config: Config) -> dict:
         """Columns with the threshold, and whether it is met; a gate without threshold has not passed anything."""
         gates = config.discovery.gates
-        least = {"trustworthiness": gates.trust} | dict.fromkeys(KINDS, gates.correlation)
+        least = {"trustworthiness": gates.trust, ALL: 1.0} | dict.fromkeys(KINDS, gates.correlation)
         threshold = gates.p if self.gate == "blocked_permutation" else least.get(self.gate, NAN)
         passed = self.p <= threshold if self.gate == "blocked_permutation" else self.value >= threshold
         return self.__dict__ | {"threshold": threshold, "passed": bool(passed)}
+
+
+def together(gates: Sequence[Gate], config: Config) -> Gate:
+    """Gate `all`: the share that are passed of the gates with a threshold that have a value; all must be."""
+    judged = [gate for gate in gates if np.isfinite(gate.row(config)["threshold"])]
+    held = [gate for gate in judged if np.isfinite(gate.value)]
+    if not held:
+        return Gate(ALL, NAN, 0, "not_testable", judged[0].reason if judged else "no gate has a threshold")
+    missing = [gate.gate for gate in judged if gate not in held]
+    reason = f"without {', '.join(missing)}, which have no value" if missing else ""
+    return Gate(ALL, float(np.mean([gate.row(config)["passed"] for gate in held])), len(held), reason=reason)
 
 
 def unavailable(names: Iterable[str], reason: str, status: str = "not_testable", n: int = 0) -> list[Gate]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from opbench.adaptors.cell_head import CellHead, HeadData, fit_cell_head
 from opbench.adaptors.hybrid import Topology, fit_hybrid
-from opbench.adaptors.let import AnchorData, LetSettings, fit_let
+from opbench.adaptors.let import AnchorData, LetSettings, fit_let_rates
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
 from opbench.discovery.hybrid_scores import PARTIAL, WHOLE, Cells, anchor_quantities, cell_quantities, selection_score
@@ -103,9 +103,9 @@ class Hybrids:
         """Fit every head of an operator; cell and hybrid heads have the same start and batches."""
         s, width, parts = self.settings, self.config.adaptor.width, self.parts
         anchors, label = parts.features(operator, "internal")[self.fit], parts.parts["internal"].label[self.fit]
-        recipe = LetSettings(width, self.config.sweeps.learning_rates[0], self.config.sweeps.weight_recon)
+        recipe = LetSettings(width, s.learning_rates[0], self.config.sweeps.weight_recon)
         data, seed = AnchorData(anchors, label, parts.ruler), derive_seed(s.head_seed, "let", width)
-        anchor = fit_let(data, recipe, seed, [s.gates.epochs])[s.gates.epochs]
+        anchor, _ = fit_let_rates(data, recipe, s.learning_rates, seed, s.gates.epochs)
         topology = Topology.of(anchor, anchors)
         codes = self.train.label.astype(np.int64), self.train.branch.astype(np.int64)
         cells = HeadData(self.train.features(operator), *codes, parts.ruler, len(parts.branches))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from opbench.adaptors.cell_head import CellHead
 from opbench.adaptors.let import AnchorData, LetSettings, angle_distances
-from opbench.adaptors.let_batch import BLOCK, fit_let_batch
+from opbench.adaptors.let_batch import BLOCK, fit_let_batch_rates
 from opbench.config import Config
 from opbench.discovery.distances import Pairs, pair_covariates, residualised
 from opbench.discovery.parts import Part, Parts, open_parts
@@ -85,7 +85,7 @@ class Scan:
 
     def __init__(self, config: Config, parts: Parts, attention: AttentionSums) -> None:
         self.config, self.settings, self.parts, self.attention = config, config.discovery, parts, attention
-        self.recipe = LetSettings(config.adaptor.width, config.sweeps.learning_rates[0], config.sweeps.weight_recon)
+        self.recipe = LetSettings(config.adaptor.width, self.settings.learning_rates[0], config.sweeps.weight_recon)
         self.tasks = two_class_tasks(config.endpoints, parts.labels)
         layers, heads = attention.sums.shape[:2]
         self.heads = [(layer, head) for layer in range(layers) for head in range(heads)]
@@ -148,7 +148,8 @@ class Scan:
                 key, fit = trial.fit.tobytes(), features["internal"][:, trial.fit]
                 data = AnchorData(fit, label[trial.fit], self.parts.ruler)
                 if key not in trained:
-                    trained[key] = fit_let_batch(data, self.recipe, own, self.settings.scan.epochs, device=self.device)
+                    recipe = self.recipe, self.settings.learning_rates, own, self.settings.scan.epochs
+                    trained[key] = fit_let_batch_rates(data, *recipe, self.device)
                 for i, head in enumerate(trained[key]):
                     part = self.parts.parts[trial.part].take(trial.scored)
                     scores = self._scores(head, fit[i], data.label, part, features[trial.part][i, trial.scored])

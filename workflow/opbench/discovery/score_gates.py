@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from opbench.adaptors.cell_head import CellHead
 from opbench.adaptors.let import angle_distances
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
-from opbench.discovery.anchor_heads import BUDGETS, Division, divide, fit_heads
-from opbench.discovery.gates import GATES, IN_SAMPLE, NOTHING_HELD, Anchors, Gate, settled, unavailable
+from opbench.discovery.anchor_heads import BUDGETS, AnchorHeads, Division, divide, fit_heads
+from opbench.discovery.gates import ALL, GATES, IN_SAMPLE, NOTHING_HELD, Anchors, Gate, settled, together, unavailable
 from opbench.discovery.holdouts import frozen_latents, groups, rankable, refitted_latents
 from opbench.discovery.parts import PARTS_OF_CHAIN, Parts, open_parts
 from opbench.discovery.rulers import NULL_BRANCH, NULL_LABELS, null_rulers, random_maps
@@ -97,7 +96,7 @@ class GateJob:
             if self.division.reason:
                 for part in PARTS_OF_CHAIN:
                     reason = self._why(part, item) or self.division.reason
-                    yield from self._rows(unavailable(GATES, reason), part, about)
+                    yield from self._rows(unavailable((*GATES, ALL), reason), part, about)
                 yield from self._rows(self._no_dimension(self.division.reason), DIMENSION, about)
                 continue
             by_width = {width: self._fit(item, width, seed) for width in {self.width, *self.settings.widths}}
@@ -110,12 +109,13 @@ class GateJob:
                 yield from self._null_rulers(item, about)
                 yield from self._random_maps(item, heads, about)
 
-    def _fit(self, item: Item, width: int, seed: int) -> dict[str, CellHead]:
+    def _fit(self, item: Item, width: int, seed: int) -> AnchorHeads:
         internal = self.parts.parts[INTERNAL]
         return fit_heads(item.features[INTERNAL], internal, self.parts.ruler, self.division, width, seed, self.config)
 
     def _rows(self, gates: Sequence[Gate], part: str, about: dict, budgets: Sequence[str] = BUDGETS) -> Iterator[dict]:
         fixed = {"run": self.config.run, "panel": self.panel, "part": part, "head": "let", "width": self.width}
+        fixed["learning_rate"] = float("nan")
         for budget in budgets:
             yield from (fixed | about | gate.row(self.config) | {"budget": budget} for gate in gates)
 
@@ -135,32 +135,32 @@ class GateJob:
             self._trust[part] = Trust(item.features[part], head.mean, head.scale, k, seed)
         return self._trust[part]
 
-    def _internal(
-        self, item: Item, heads: dict[str, CellHead], anchors: Anchors, name: str, about: dict
-    ) -> Iterator[dict]:
+    def _internal(self, item: Item, heads: AnchorHeads, anchors: Anchors, name: str, about: dict) -> Iterator[dict]:
         """Gates where heads are trained: over all anchors in sample, and on what a head of its own never saw."""
+        about = about | {"learning_rate": heads.learning_rate}
         features, seed = item.features[INTERNAL], int(about["seed"])
         latents = refitted_latents(features, anchors.part, anchors.ruler, anchors.held, seed, self.config)
         for budget, head in heads.items():
             trust = self._trust_of(item, INTERNAL, head)
             whole = anchors.whole(head.transform(features), trust, IN_SAMPLE, head.status == "cap")
-            yield from self._rows([*whole, *anchors.holdout_gates(latents[budget])], name, about, [budget])
+            found = [*whole, *anchors.holdout_gates(latents[budget])]
+            yield from self._rows([*found, together(found, self.config)], name, about, [budget])
 
-    def _frozen(self, item: Item, heads: dict[str, CellHead], part: str, about: dict) -> Iterator[dict]:
+    def _frozen(self, item: Item, heads: AnchorHeads, part: str, about: dict) -> Iterator[dict]:
         if reason := self._why(part, item):
-            yield from self._rows(unavailable(GATES, reason), part, about)
+            yield from self._rows(unavailable((*GATES, ALL), reason), part, about)
             return
-        anchors = self.anchors[part]
+        anchors, about = self.anchors[part], about | {"learning_rate": heads.learning_rate}
         for budget, head in heads.items():
             z = head.transform(item.features[part])
             found = anchors.whole(z, self._trust_of(item, part, head), capped=head.status == "cap")
             found += anchors.holdout_gates(frozen_latents(z, anchors.held), NOTHING_HELD)
-            yield from self._rows(found, part, about, [budget])
+            yield from self._rows([*found, together(found, self.config)], part, about, [budget])
 
     def _no_dimension(self, reason: str) -> list[Gate]:
         return unavailable([f"{name}_{d}" for d in self.settings.widths for name in ("objective", "trust")], reason)
 
-    def _dimension(self, item: Item, by_width: dict[int, dict[str, CellHead]], about: dict) -> Iterator[dict]:
+    def _dimension(self, item: Item, by_width: dict[int, AnchorHeads], about: dict) -> Iterator[dict]:
         """Transfer objective by latent width. The paper's is unnamed: here the residualised external correlation."""
         if reason := self._why(EXTERNAL, item):
             yield from self._rows(self._no_dimension(reason), DIMENSION, about)
@@ -176,7 +176,8 @@ class GateJob:
                     Gate(f"trust_{d}", trust, n, reason="trustworthiness on the external part"),
                 ]
                 found = [settled(gate, int(head.status == "cap"), 1, cap) for gate in found]
-                yield from self._rows(found, DIMENSION, about | {"width": d}, [budget])
+                own = about | {"width": d, "learning_rate": by_width[d].learning_rate}
+                yield from self._rows(found, DIMENSION, own, [budget])
 
     def _null_rulers(self, item: Item, about: dict) -> Iterator[dict]:
         """The internal gates again under each null ruler, with the first head seed; `draw` is the ruler's index."""
@@ -187,20 +188,21 @@ class GateJob:
             for index, null in enumerate(made):
                 where = about | {"draw": index}
                 if null is None:
-                    yield from self._rows(unavailable(GATES, "no other ruler of this kind exists"), kind, where)
+                    yield from self._rows(unavailable((*GATES, ALL), "no other ruler of this kind exists"), kind, where)
                     break
                 anchors = Anchors(*null, self.config)
                 division = divide(anchors.part, NONE, self.config)
                 if division.reason:
-                    yield from self._rows(unavailable(GATES, division.reason), kind, where)
+                    yield from self._rows(unavailable((*GATES, ALL), division.reason), kind, where)
                     continue
                 recipe = division, self.width, int(about["seed"]), self.config
                 heads = fit_heads(item.features[INTERNAL], anchors.part, anchors.ruler, *recipe)
                 yield from self._internal(item, heads, anchors, kind, where)
 
-    def _random_maps(self, item: Item, heads: dict[str, CellHead], about: dict) -> Iterator[dict]:
+    def _random_maps(self, item: Item, heads: AnchorHeads, about: dict) -> Iterator[dict]:
         """The control part under random stages of its cell types; `draw` is the map's index."""
-        about, names = about | {"arm": RANDOM_LABELS}, ("trustworthiness", "branch")
+        about = about | {"arm": RANDOM_LABELS, "learning_rate": heads.learning_rate}
+        names = ("trustworthiness", "branch")
         if reason := self._why(CONTROL, item):
             yield from self._rows(unavailable(names, reason), CONTROL, about)
             return

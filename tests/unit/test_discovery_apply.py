@@ -172,7 +172,7 @@ def test_values_that_are_no_counts_are_refused_and_the_layer_named(files, tmp_pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--counts", "layers/none"], "'layers/none' is not in the file; it holds \\['X'\\]"),
+        (["--counts", "layers/none"], "'layers/none' is not in the file; name one of \\['X'\\]"),
         (["--counts", "Y"], "'Y' is no matrix name"),
         (["--gene-column", "idz"], "did you mean 'ids'"),
         (["--min-coverage", "60"], "is no share"),

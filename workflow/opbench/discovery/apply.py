@@ -88,7 +88,7 @@ def annotate(
     table = "raw/var" if counts == "raw/X" else "var"
     with open_store(path) as root:
         if counts not in root:
-            raise InputError(f"{path}: --counts '{counts}' is not in the file; it holds {matrix_names(root)}.")
+            raise InputError(f"{path}: --counts '{counts}' is not in the file; name one of {matrix_names(root)}.")
         obs, var = (read_frame(root, name, path) for name in ("obs", table))
         matrix = find_matrix(root, counts, f"{path}: {counts}")
         if matrix.shape != (len(obs), len(var)):

@@ -14,12 +14,12 @@ from opbench.config import Config
 from opbench.config.benchmark import Campaign
 from opbench.discovery.artifact import PSEUDOTIME, Artifact, Head, Ontology, Readout, write_artifact
 from opbench.discovery.reduce import Reduced, reduce
+from opbench.discovery.single import NoSingleError, chosen_head
 from opbench.io.errors import InputError
 from opbench.io.h5ad import open_store, read_frame
 from opbench.io.provenance import sha256_of
 from opbench.io.seeds import derive_seed
 from opbench.io.store import Store
-from opbench.io.tables import HEADS, read_table
 from opbench.methods.heads import HeadFitter
 from opbench.methods.interface import Cells, Variant
 from opbench.models.attention_file import load_attention
@@ -124,11 +124,11 @@ def source_operator(config: Config, files: PackFiles, variant: str, genes: tuple
 
 
 def _chosen_head(path: str) -> str | None:
-    heads = read_table(path, HEADS)
-    chosen = heads.loc[heads["chosen"] & (heads["arm"] == "real"), "head"]
-    if chosen.empty:
-        log.warning("%s: the scan chose no head; the drift takes its place", path)
-    return None if chosen.empty else str(chosen.iloc[0])
+    try:
+        return chosen_head(path)
+    except NoSingleError as error:
+        log.warning("%s; the drift takes its place", error)
+        return None
 
 
 def fit_head(config: Config, data: PanelData, operator: Reduced, seed: int, store: Store) -> Trained:

@@ -103,10 +103,10 @@ def test_the_best_head_is_compared_with_the_draws_maxima(tables):
     figure, _ = draw("head_heatmap", tables, made.PANEL)
     best = tables["heads"].query("head == 'best' and part == 'internal' and panel == @made.PANEL")
     values = best.groupby("arm")["residualised"]
-    above = (values.get_group("gaussian") < values.get_group("real").mean()).sum()
-    assert f"Gaussian on support: real above {above} of 5 draws" in texts(figure)
+    below = (values.get_group("gaussian") < values.get_group("real").mean()).sum()
+    assert f"Gaussian on support: {below} of 5 draws below" in texts(figure)
     alone, _ = draw("head_heatmap", {"heads": tables["heads"].query("arm == 'real'")}, made.PANEL)
-    assert "above" not in texts(alone)
+    assert "draws below" not in texts(alone)
 
 
 def test_views_hold_every_anchor_of_both_arms_with_its_n(tables):

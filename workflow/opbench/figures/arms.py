@@ -27,6 +27,7 @@ ARMS = {
     "identity": "No operator",
     "token_bag": "Token bag",
     "label_lookup": "Label lookup (reads labels)",
+    "random_labels": "Random stages per type",
 }
 RANDOM, FIXED, REAL = OKABE_ITO["sky"], OKABE_ITO["orange"], OKABE_ITO["blue"]
 #: Outcome of an arm -> (colour, marker): shape and colour say the same.

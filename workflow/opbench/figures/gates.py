@@ -40,7 +40,7 @@ NULL_PARTS = ("null_branch", "null_labels")
 #: Parts that are no part of the figure: they hold other quantities.
 OTHER_PARTS = ("dimension",)
 #: Least and greatest height of a row, what a panel needs besides, and all panels together, in mm.
-ROW, WIDE_ROW, EDGE, TALLEST = 2.6, 3.2, 8.6, 205.0
+ROW, WIDE_ROW, EDGE, TALLEST = 2.45, 3.2, 8.6, 203.0
 
 
 def _setting(rows: pd.DataFrame) -> tuple[str, int, str]:
@@ -181,14 +181,18 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             _strip(ax, here[here["part"] == part], arms)
             ax.set_title(part_name(part) if gate == gates[0] else "")
     figure.suptitle(f"{head_name(head)}, width {width}, {budget} budget, panel {scope}", x=0.01, ha="left")
-    _words(figure, mine, points, budget, reasons(rows, 1))
+    left_out = len(_gates(points, len(points))) - len(gates)
+    more = f"{left_out} further gates are in the table. " if left_out else ""
+    _words(figure, mine, points, budget, more + reasons(rows, 1))
     return figure, points.assign(panel=scope, head=head, width=width, budget=budget)
 
 
 def _layout(gates: int, strips: int, tall: float) -> tuple[Figure, np.ndarray]:
     foot, height = 38.0, gates * tall + 6
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.03)
+    figure.get_layout_engine().set(
+        rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.03, h_pad=0.01
+    )
     ratios = [1.25, *[1.0] * strips]
     grid = figure.subplots(gates, 1 + strips, squeeze=False, width_ratios=ratios)
     for line in grid:

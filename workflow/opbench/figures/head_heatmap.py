@@ -93,17 +93,17 @@ def _maxima(ax: Axes, heads: pd.DataFrame, best: pd.DataFrame, names: dict[str, 
         ax.plot([values.mean()] * 2, [y + LOWER - 0.24, y + LOWER + 0.24], color=INK, lw=1.0, zorder=6)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=2))
     for y, name in enumerate(rows):
-        above = _above(best, list(names)[y - 1]) if y else ""
-        ax.text(0.01, y - 0.47, name + above, transform=ax.get_yaxis_transform(), va="top", ha="left", zorder=7,
+        below = _below(best, list(names)[y - 1]) if y else ""
+        ax.text(0.01, y - 0.47, name + below, transform=ax.get_yaxis_transform(), va="top", ha="left", zorder=7,
                 bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.3})  # fmt: skip
 
 
-def _above(best: pd.DataFrame, arm: str) -> str:
-    """Above how many draws (or seeds) of an arm the best real head lies, on one part."""
+def _below(best: pd.DataFrame, arm: str) -> str:
+    """How many draws (or seeds) of an arm lie below the best real head, on one part."""
     real, values = best.loc[best["arm"] == "real", QUANTITY], best.loc[best["arm"] == arm, QUANTITY]
     if real.empty or values.empty:
         return ""
-    return f": real above {(values < real.mean()).sum()} of {len(values)} {'draws' if is_random(arm) else 'seeds'}"
+    return f": {(values < real.mean()).sum()} of {len(values)} {'draws' if is_random(arm) else 'seeds'} below"
 
 
 def _names(found: pd.DataFrame, arms: list[str]) -> dict[str, str]:
@@ -175,7 +175,7 @@ def _words(figure: Figure, heads: pd.DataFrame, best: pd.DataFrame, setting: tup
     handles = [
         Patch(facecolor="white", edgecolor=OKABE_ITO["vermillion"], lw=1.8, label="chosen for compaction"),
         Line2D([], [], ls="", marker="|", ms=7, color=REAL, label="one head"),
-        Line2D([], [], color=REAL, lw=1.3, label="best head; band: its seeds"),
+        Line2D([], [], color=REAL, lw=1.3, label="best real head; band: its seeds; below: less than it"),
     ]
     kinds = {is_random(arm) for arm in controls_of(best)}
     if True in kinds:

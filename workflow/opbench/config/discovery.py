@@ -144,8 +144,8 @@ class Discovery(Section):
     learning_rates: list[float] = Field(
         [5e-3, 1e-3],
         min_length=1,
-        description="Adam learning rates of the anchor heads, of which each head takes the one with the lowest training "
-        "loss after its fixed budget.",
+        description="Adam learning rates of the anchor heads; each head takes the one with the lowest training loss "
+        "after its fixed budget.",
     )
     min_cells: int = Field(5, ge=1, description="Cells that an anchor (donor x tissue x cell type) needs.")
     gates: Gates = Field(Gates(), description="Gates.")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from opbench.adaptors.cell_head import CellHead
 from opbench.adaptors.let import angle_distances
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS

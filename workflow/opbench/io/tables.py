@@ -174,7 +174,8 @@ PART_OVERLAP = _schema(
     donors_b=INT, shared_donors=INT, dropped_cells=INT,
 )  # fmt: skip
 #: Gates of heads by part. `draw` is that of a random arm; of `real` and of arms with one operator the head's seed, as
-#: in all tables of the chain. Gate `all` is passed when all with a threshold are. `p` is of the blocked permutation, `null_*` of the gate's own null where it has one.
+#: in all tables of the chain. Gate `all` is passed when all with a threshold are. `p` is of the blocked permutation,
+#: `null_*` of the gate's own null where it has one.
 GATES = _schema(
     run=TEXT, panel=TEXT, part=TEXT, head=TEXT, width=INT, budget=TEXT, learning_rate=REAL, arm=TEXT, operator=TEXT,
     draw=INT, seed=INT, gate=TEXT, value=REAL, p=REAL, p_floor=REAL, null_mean=REAL, null_q95=REAL, threshold=REAL,

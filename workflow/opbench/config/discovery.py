@@ -22,8 +22,9 @@ class Knowledge(Section):
         description="File name; looked for first in `$OPBENCH_KNOWLEDGE`, then as datasets are. What is found nowhere "
         "makes its analyses `not_testable`."
     )
-    kind: Literal["gmt", "interactions"] = Field(
-        description="`gmt`: gene sets by symbol; `interactions`: ligand-receptor pairs (OmniPath's columns)."
+    kind: Literal["gmt", "interactions", "trrust", "dorothea", "string", "hpa", "panglao", "cellmarker"] = Field(
+        description="Layout: `gmt` gene sets by symbol, `interactions` ligand-receptor pairs (OmniPath's columns), or "
+        "the source's own (`trrust`, `dorothea`, `string` JSON with channels, `hpa`, `panglao`, `cellmarker`)."
     )
     source: str = Field(description="Public source, version and citation.")
     licence: str = Field(description="Licence, or where it is stated; read it before you pass the file on.")

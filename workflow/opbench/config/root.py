@@ -16,6 +16,7 @@ from opbench.config.claims import ClaimSettings
 from opbench.config.data import Dataset, Panel
 from opbench.config.discovery import Discovery, Knowledge
 from opbench.config.evidence import Calibration, Evidence
+from opbench.config.geometry import KINDS, Geometry
 from opbench.config.model import Adaptor, Model, Operators
 from opbench.config.sweeps import Sweeps
 from opbench.io.errors import InputError
@@ -49,6 +50,7 @@ class Config(Section):
     sweeps: Sweeps = Field(Sweeps(), description="Sweeps of cheap heads.")
     knowledge: dict[Name, Knowledge] = Field({}, description="Tables of public knowledge by name.")
     discovery: Discovery = Field(Discovery(), description="The paper's whole chain.")
+    geometry: Geometry = Field(Geometry(), description="Spectral geometry of gene representations.")
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -95,7 +97,7 @@ class Config(Section):
         return self
 
     def _discovery(self) -> None:
-        """What the chain names must be there, and be of use to it."""
+        """What chain and geometry name must be there, and be of use to them."""
         d = self.discovery
         for key, part in d.panels.items():
             where = f"discovery.panels.{key}"
@@ -114,13 +116,17 @@ class Config(Section):
                         f"{where}.campaign names '{part.campaign}', which is no campaign of panel '{key}' with design "
                         "'folds' or 'leave_one_donor_out'"
                     )
-        wanted = {"discovery.compaction.gene_sets": (d.compaction.gene_sets, "gmt")}
-        if d.manifold.interactions:
-            wanted["discovery.manifold.interactions"] = ([d.manifold.interactions], "interactions")
-        for where, (names, kind) in wanted.items():
-            for name in names:
-                if name not in self.knowledge or self.knowledge[name].kind != kind:
-                    raise ValueError(f"{where} names '{name}', which is no entry of knowledge with kind '{kind}'")
+        wanted: list[tuple[str, list[str], tuple[str, ...]]] = [
+            ("discovery.compaction.gene_sets", d.compaction.gene_sets, ("gmt",)),
+            ("discovery.manifold.interactions", [d.manifold.interactions or ""], ("interactions",)),
+        ]
+        for use, kinds in KINDS.items():
+            wanted.append((f"geometry.knowledge.{use}", [getattr(self.geometry.knowledge, use) or ""], kinds))
+        for where, names, kinds in wanted:
+            for name in filter(None, names):
+                if name not in self.knowledge or self.knowledge[name].kind not in kinds:
+                    named = " or ".join(kinds)
+                    raise ValueError(f"{where} names '{name}', which is no entry of knowledge with kind {named}")
 
     def _trained_heads(self) -> None:
         """A model that the run trains has the heads of its recipe; those of a checkpoint are told by its files."""

@@ -237,8 +237,8 @@ PART_VIEWS = _schema(
     run=TEXT, panel=TEXT, part=TEXT, head=TEXT, arm=TEXT, anchor=TEXT, donor=TEXT, label=TEXT, stages=TEXT, branch=TEXT,
     depth=REAL, n_cells=INT, x=REAL, y=REAL, z=REAL,
 )  # fmt: skip
-#: Geometry of gene representations: one row per analysis, layer, scope, axis, term, quantity and null. `space` is `model`,
-#: `random` (a fresh model of the same shape) or `coexpression`; `layer` -1 is before the first block, NaN over all layers;
+#: Geometry of gene representations: a row per analysis, layer, scope, axis, term, quantity and null. `space`: `model`,
+#: `random` (a fresh model of the same shape) or `coexpression`; `layer` -1 is before the first block, NaN is over all;
 #: `p_family` is the max-T p over the analysis, `q` and `p_bonferroni` over the rows of the declared family.
 GEOMETRY = _schema(
     run=TEXT, space=TEXT, analysis=TEXT, layer=REAL, scope=TEXT, axis=TEXT, term=TEXT, quantity=TEXT, value=REAL,

@@ -13,7 +13,7 @@ def swap_edges(edges: NDArray, present: NDArray, draws: NDArray, coins: NDArray,
         if not directed and coins[step]:
             c, d = d, c
         # (a, b), (c, d) become (a, d), (c, b).
-        if a == d or c == b or a == c or b == d or present[a * n + d] or present[c * n + b]:
+        if a in (c, d) or b in (c, d) or present[a * n + d] or present[c * n + b]:
             continue
         present[a * n + b] = present[c * n + d] = False
         present[a * n + d] = present[c * n + b] = True

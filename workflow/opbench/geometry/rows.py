@@ -47,7 +47,7 @@ def make_rows(where: pd.DataFrame, value: NDArray, **columns: Any) -> pd.DataFra
     return frame[list(COLUMNS)]
 
 
-def tested_rows(
+def null_rows(
     where: pd.DataFrame, value: NDArray, draws: NDArray, null: str, side: Side, family: bool = True, **columns: Any
 ) -> pd.DataFrame:
     """Rows for `value` (k,) against `draws` (N, k) of the null named `null`; `family`: max-T over the k cells."""

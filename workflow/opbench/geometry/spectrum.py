@@ -85,5 +85,7 @@ def spectrum_rows(tensor: GeneTensor, spectral: Spectral, seed: int = 0) -> pd.D
         for name, value in quantities.items():
             used = len(sample) if name == "two_nn" else n
             where = cells([layer], [""])
-            out.append(make_rows(where, np.array([value]), analysis="spectrum", scope=spectral.scope, quantity=name, n=used))
+            out.append(
+                make_rows(where, np.array([value]), analysis="spectrum", scope=spectral.scope, quantity=name, n=used)
+            )
     return pd.concat(out, ignore_index=True)

@@ -59,7 +59,7 @@ class GeneTensor:
 
 
 def check_tensor(tensor: GeneTensor, source: str = "gene tensor") -> GeneTensor:
-    """Return `tensor`; InputError naming `source` unless shapes agree, symbols are distinct and zero rows are unseen."""
+    """Return `tensor`; InputError naming `source` unless shapes, symbols and zero rows agree."""
     n = len(tensor.genes)
     shape = tensor.tensor.shape
     if len(shape) != 3 or shape[:2] != (len(tensor.layers), n):
@@ -69,7 +69,9 @@ def check_tensor(tensor: GeneTensor, source: str = "gene tensor") -> GeneTensor:
         )
     for name in ("count", *FACTS):
         if getattr(tensor, name).shape != (n,):
-            raise InputError(f"{source}: '{name}' has shape {getattr(tensor, name).shape}, not ({n},); extract it again.")
+            raise InputError(
+                f"{source}: '{name}' has shape {getattr(tensor, name).shape}, not ({n},); extract it again."
+            )
     if len(tensor.place) != n:
         twice = next(gene for row, gene in enumerate(tensor.genes) if tensor.place[gene] != row)
         raise InputError(f"{source}: the gene '{twice}' is there twice; name every gene once.")
@@ -127,9 +129,7 @@ def expression_facts(log1p: csr_matrix) -> dict[str, NDArray[np.float32]]:
     return {name: values.astype(np.float32) for name, values in zip(FACTS, facts, strict=True)}
 
 
-def coexpression_svd(
-    log1p: csr_matrix, genes: Sequence[str], count: NDArray[np.int64], width: int
-) -> GeneTensor:
+def coexpression_svd(log1p: csr_matrix, genes: Sequence[str], count: NDArray[np.int64], width: int) -> GeneTensor:
     """The same cells without a model: U S of the standardised genes × cells matrix, one layer of at most `width` axes.
 
     Rows are genes, each with mean 0 and length 1 over the cells of `log1p` (cells, G), so that inner products are
@@ -148,7 +148,7 @@ def coexpression_svd(
     facts = expression_facts(log1p)
     metadata = {"kind": "coexpression_svd", "cells": log1p.shape[0]}
     return check_tensor(
-        GeneTensor(tensor, np.where(seen, count, 0), genes=list(genes), layers=[-1], metadata=metadata, **facts),
+        GeneTensor(tensor, np.where(seen, count, 0), genes=list(genes), layers=[0], metadata=metadata, **facts),
         "co-expression SVD",
     )
 

@@ -14,6 +14,7 @@ from opbench.geometry.nulls import (
     permutations_within,
     smallest_p,
 )
+from opbench.geometry.pairs import block_indices
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.scopes import Spectral, poles
 from opbench.io.seeds import keyed_rng
@@ -155,15 +156,17 @@ def order_rows(
     indicator, size, n = pole_indicators(codes), held.sum(axis=1), held.shape[1]
     pole = float((codes[0, :, 0] == 1).sum())
 
+    blocks = block_indices(spectral.layers)
+
     def curves(counts: NDArray) -> NDArray:
         ratio = odds_ratio(counts, pole, size, n)
-        return ratio.reshape(*counts.shape[:-2], -1, 2, len(size)).max(axis=-2)
+        return ratio.reshape(*counts.shape[:-2], -1, 2, len(size)).max(axis=-2)[..., blocks, :]
 
     peaks = curves(indicator.T @ held.T.astype(np.float32)).argmax(axis=0)
     drawn = permutations_within(strata, n, permutations, keyed_rng(seed, ANALYSIS, "order"))
     null_peaks = curves(permuted_counts(held, indicator, drawn)).argmax(axis=1)
     terms = cells([np.nan], [f"SV{axis}"], sequence)
-    layers = np.array(spectral.layers, dtype=float)
+    layers = np.array(spectral.layers, dtype=float)[blocks]
     shown = make_rows(terms, layers[peaks], quantity="peak_layer", n=n, **columns)
     value, null = _order(peaks[None])[0], _order(null_peaks)
     whole = cells([np.nan], [f"SV{axis}"], [" < ".join(sequence)])

@@ -56,7 +56,7 @@ def _weighted_gram(x: NDArray, weight: NDArray) -> NDArray:
 
 
 def fold_aurocs(scores: NDArray, y: NDArray, test: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """AUROC of each row of `scores` (B, n) for its labels (B, n) or (n,) within the `test` items; NaN without a class."""
+    """AUROC of each row of `scores` (B, n) for its labels, (B, n) or (n,), among `test` items; NaN without a class."""
     from scipy.stats import rankdata
 
     ranks = rankdata(scores[:, test], axis=1)
@@ -78,9 +78,13 @@ def cross_validated_aurocs(x: NDArray, y: NDArray, folds: NDArray[np.int64], c: 
     for assignment in np.atleast_2d(folds):
         for fold in np.unique(assignment):
             test = assignment == fold
+            if test.all():
+                continue
             seen = y[:, ~test].mean(axis=1)
             values = fold_aurocs(fit_scores(x, y, ~test, c), y, test)
             out.append(np.where((seen > 0) & (seen < 1), values, np.nan))
+    if not out:
+        return np.full(len(y), np.nan)
     stacked = np.array(out)
     held = ~np.isnan(stacked)
     return np.divide(np.where(held, stacked, 0).sum(axis=0), held.sum(axis=0),

@@ -66,6 +66,11 @@ def orthonormal(covariates: NDArray) -> NDArray[np.float64]:
     return u[:, s > 1e-10 * s[0]]
 
 
+def block_indices(layers: list[int]) -> list[int]:
+    """Places of the blocks' layers: means and trends over layers leave out layer -1, which no block has made."""
+    return [index for index, layer in enumerate(layers) if layer >= 0]
+
+
 def spearman_over_layers(curves: NDArray, layers: NDArray) -> NDArray[np.float64]:
     """Spearman of each curve (..., L) with the layer numbers (L,); NaN where a curve is flat."""
     ranks = rankdata(curves, axis=-1)

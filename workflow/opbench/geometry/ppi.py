@@ -16,7 +16,7 @@ from opbench.geometry.nulls import (
     quantile_bins,
     rewired,
 )
-from opbench.geometry.pairs import positions
+from opbench.geometry.pairs import block_indices, positions
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.scopes import Spectral, poles
 from opbench.io.seeds import keyed_rng
@@ -73,9 +73,10 @@ def copole_rows(
 
     Null `strata`: genes permuted under the graph within strata of expression, which keeps the graph's clusters whole.
     Null `degree`: the graph rewired by double-edge swaps, every degree kept; it answers hubs, but a clustered graph
-    exceeds it on axes that know nothing of the graph (benchmarks/geometry_level.py), so that it decides nothing alone. Null `paper`: genes permuted over all (z is (value - null_mean) / null_sd).
-    Both poles count, so the sign of an axis does not matter. `p_family`: max-T over layers × axes. Intervals resample
-    genes with the poles held: a pair weighs as the product of its genes' draws.
+    exceeds it on axes that know nothing of the graph (benchmarks/geometry_level.py), so that it decides nothing alone.
+    Null `paper`: genes permuted over all (z is (value - null_mean) / null_sd). Both poles count, so the sign of an axis
+    does not matter. `p_family`: max-T over layers × axes. Intervals resample genes with the poles held: a pair weighs
+    as the product of its genes' draws.
     """
     columns = {"analysis": ANALYSIS, "scope": spectral.scope, "quantity": "copole_rate", "n": len(edges)}
     if len(edges) < 2:
@@ -189,7 +190,7 @@ def gradient_rows(
         return not_testable(ANALYSIS, reason, quantity="bin_rate", **columns)
     codes = _flat(poles(spectral.coordinates[:, :, [axis - 1 for axis in axes]], k_frac))
     names, labels = [f"SV{axis}" for axis in axes], [f"Q{index + 1}" for index in range(bins)]
-    group = quantile_bins(scores, bins)
+    group, blocks = quantile_bins(scores, bins), block_indices(spectral.layers)
     where = cells(spectral.layers, names, labels)
     value = copole_rates(codes, edges, group)  # (Q, L k)
     counts = np.tile(np.bincount(group, minlength=bins), codes.shape[1])
@@ -204,13 +205,13 @@ def gradient_rows(
         if null == "paper":
             z = (value - rates.mean(axis=0)) / np.maximum(rates.std(axis=0), 1e-12)
             out += _published_gradient(
-                z.reshape(bins, -1, len(axes)).mean(axis=1), group, scores, names, labels, columns
+                z.reshape(bins, -1, len(axes))[:, blocks].mean(axis=1), group, scores, names, labels, columns
             )
         else:
             shape = (len(spectral.layers), len(axes))
-            observed = _slopes(codes, edges, contrast).reshape(shape).mean(axis=0)
+            observed = _slopes(codes, edges, contrast).reshape(shape)[blocks].mean(axis=0)
             null_slopes = np.array([_slopes(codes, order[edges], contrast) for order in drawn])
-            slopes = null_slopes.reshape(permutations, *shape).mean(axis=1)
+            slopes = null_slopes.reshape(permutations, *shape)[:, blocks].mean(axis=1)
             rows = {"quantity": "gradient_slope", "n": len(edges)} | columns
             out.append(null_rows(cells([np.nan], names), observed, slopes, null, "greater", **rows))
     return stack(out)

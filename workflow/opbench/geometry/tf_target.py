@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from opbench.geometry.logistic import cross_validated_aurocs, fit_scores, make_folds
 from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within
-from opbench.geometry.pairs import weighted_aurocs
+from opbench.geometry.pairs import block_indices, weighted_aurocs
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.scopes import Spectral
 from opbench.io.seeds import keyed_rng
@@ -110,6 +110,12 @@ def _label_nulls(
         draws = np.column_stack([_in_chunks(x, y[drawn], folds) for x in designs])
         rows = {"quantity": "auroc", "ci_low": low, "ci_high": high} | columns
         out.append(null_rows(where, value, draws, null, "greater", **rows))
+        # The mean over blocks, labels permuted once for all of them.
+        names = list(dict.fromkeys(where["axis"]))
+        blocks = block_indices(list(where["layer"][:: len(names)]))
+        mean, means = (c.reshape(len(c), -1, len(names))[:, blocks].mean(axis=1) for c in (value[None], draws))
+        rows = {"quantity": "mean_auroc"} | columns
+        out.append(null_rows(cells([np.nan], names), mean[0], means, null, "greater", **rows))
     return out
 
 

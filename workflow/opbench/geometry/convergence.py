@@ -1,0 +1,158 @@
+"""H6: do genes come nearer to PAX5 with depth than genes that start as near (spectral-geometry H6).
+
+Distances shrink for every gene as the space contracts, so they are divided by the layer's mean pairwise distance.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from opbench.geometry.nulls import percentile_interval, permutation_p, quantile_bins, smallest_p
+from opbench.geometry.pairs import spearman_over_layers
+from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
+from opbench.geometry.tensor import GeneTensor
+from opbench.io.seeds import keyed_rng
+
+ANALYSIS = "convergence"
+#: Genes that start as near: within this share of the gene's own start rank, or of all genes if that is more.
+RANK_WINDOW, LEAST_WINDOW = 0.2, 0.05
+#: Fewer matched genes cannot give p below 1/20.
+LEAST_MATCHED = 19
+#: Genes of the published null.
+PAPER_GENES = 10
+
+
+def scaled_distances(tensor: GeneTensor, rows: NDArray, anchors: NDArray) -> NDArray[np.float64]:
+    """Distance of the genes `rows` to the centroid of the genes `anchors` over the mean pairwise distance, (L, n).
+
+    The mean is over the pairs of `rows`, root mean square (exact from the centred norms, so that no pair is listed).
+    """
+    out = []
+    for layer in tensor.tensor:
+        x = layer[rows].astype(np.float64)
+        spread = np.sqrt(2 * ((x - x.mean(axis=0)) ** 2).sum() / max(len(rows) - 1, 1))
+        distance = np.linalg.norm(x - layer[anchors].astype(np.float64).mean(axis=0), axis=1)
+        out.append(distance / spread if spread > 0 else np.full(len(rows), np.nan))
+    return np.array(out)
+
+
+def nearness_ranks(distances: NDArray) -> NDArray[np.int64]:
+    """Number of genes nearer than each, per layer: (L, n) to (L, n)."""
+    return np.argsort(np.argsort(distances, axis=1, kind="stable"), axis=1)
+
+
+def matched_genes(
+    start: NDArray, detection: NDArray, gene: int, excluded: NDArray[np.bool_], bins: int = 10
+) -> NDArray[np.int64]:
+    """Genes (positions) of like start rank and the same detection bin as `gene`; neither it nor those `excluded`."""
+    window = max(RANK_WINDOW * start[gene], LEAST_WINDOW * len(start))
+    bin_of = quantile_bins(detection, bins)
+    like = (np.abs(start - start[gene]) <= window) & (bin_of == bin_of[gene]) & ~excluded
+    like[gene] = False
+    return np.flatnonzero(like)
+
+
+def convergence_rows(
+    tensor: GeneTensor,
+    rows: NDArray[np.int64],
+    tested: Sequence[str],
+    anchors: Collection[str] = ("PAX5",),
+    scope: str = "nonzero",
+    start_layer: int = 0,
+    permutations: int = 5000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rows for each gene of `tested`: where it is, layer by layer, and how its change compares with matched genes.
+
+    `scaled_distance` and `rank` per layer; `log_distance_change` (last layer over `start_layer`) and `rank_change` with the
+    exact null `matched` (all genes of like start rank and detection, less side: nearer than they come), and `paper`
+    (ten random genes of the scope); `rank_trend`, Spearman of rank and depth, under the same two. For all `tested`
+    genes together `mean_log_distance_change` under random matched genes, one for each. Anchors are never tested and
+    never matched; a gene that is absent, or has fewer than 19 matched ones, is `not_testable`.
+    """
+    genes = [tensor.genes[row] for row in rows]
+    place = {gene: index for index, gene in enumerate(genes)}
+    label = "+".join(sorted(anchors))
+    base = {"analysis": ANALYSIS, "scope": scope}
+    held = [place[gene] for gene in anchors if gene in place]
+    if not held:
+        return not_testable(ANALYSIS, f"None of the anchors {label} is in this scope.", scope=scope)
+    distance = scaled_distances(tensor, rows, rows[held])
+    rank = nearness_ranks(distance)
+    first = tensor.layers.index(start_layer) if start_layer in tensor.layers else 0
+    if first == len(tensor.layers) - 1:
+        return not_testable(ANALYSIS, "The representation has one layer: there is no change.", scope=scope)
+    change = {
+        "log_distance_change": np.log(np.maximum(distance[-1], 1e-12) / np.maximum(distance[first], 1e-12)),
+        "rank_change": (rank[-1] - rank[first]).astype(float),
+        "rank_trend": spearman_over_layers(rank[first:].T, np.array(tensor.layers)[first:]),
+    }
+    barred = np.zeros(len(genes), dtype=bool)
+    barred[held] = True
+    barred[[place[gene] for gene in tested if gene in place]] = True
+    out, groups = [], {}
+    for gene in tested:
+        if gene not in place or gene in anchors:
+            why = "is one of the anchors" if gene in anchors else "is not in this scope"
+            out.append(not_testable(ANALYSIS, f"{gene} {why}.", term=gene, **base))
+            continue
+        where = cells(tensor.layers, [label], [gene])
+        index = place[gene]
+        out.append(make_rows(where, distance[:, index], quantity="scaled_distance", n=len(genes), **base))
+        out.append(make_rows(where, rank[:, index].astype(float), quantity="rank", n=len(genes), **base))
+        matched = matched_genes(rank[first], tensor.detection[rows], index, barred)
+        if len(matched) >= LEAST_MATCHED:
+            groups[index] = matched
+        out += _against(change, index, matched, gene, label, barred, seed, base)
+    if len(groups) > 1:
+        out.append(_together(change["log_distance_change"], groups, permutations, label, seed, base))
+    return stack(out)
+
+
+def _against(
+    change: dict[str, NDArray], index: int, matched: NDArray, gene: str, label: str, barred: NDArray, seed: int,
+    base: dict,
+) -> list[pd.DataFrame]:  # fmt: skip
+    where = cells([np.nan], [label], [gene])
+    others = np.flatnonzero(~barred)
+    rng = keyed_rng(seed, ANALYSIS, "paper", gene)
+    random = rng.choice(others, min(PAPER_GENES, len(others)), replace=False)
+    out = []
+    for quantity, values in change.items():
+        columns = base | {"quantity": quantity, "n": len(matched)}
+        value = values[[index]]
+        if len(matched) < LEAST_MATCHED:
+            reason = f"{len(matched)} genes start as near to {label} as {gene}; {LEAST_MATCHED} are needed."
+            columns |= {"null": "matched", "side": "less", "status": "not_testable", "reason": reason}
+            out.append(make_rows(where, value, **columns))
+        else:
+            draws = values[matched][:, None]
+            low, high = percentile_interval(draws)
+            # The spread of the matched genes stands where an interval of one gene cannot be had.
+            out.append(null_rows(where, value, draws, "matched", "less", family=False, **columns,
+                                 ci_low=np.nan, ci_high=np.nan))  # fmt: skip
+            out.append(make_rows(where, low, quantity=f"{quantity}_matched_low", n=len(matched), **base))
+            out.append(make_rows(where, high, quantity=f"{quantity}_matched_high", n=len(matched), **base))
+        paper = base | {"quantity": quantity, "n": len(random)}
+        out.append(null_rows(where, value, values[random][:, None], "paper", "less", family=False, **paper))
+    return out
+
+
+def _together(
+    change: NDArray, groups: dict[int, NDArray], permutations: int, label: str, seed: int, base: dict
+) -> pd.DataFrame:
+    """The tested genes' mean change among sets of matched genes, one drawn for each tested gene."""
+    rng = keyed_rng(seed, ANALYSIS, "together")
+    observed = np.array([change[list(groups)].mean()])
+    drawn = np.mean(
+        [change[matched[rng.integers(0, len(matched), permutations)]] for matched in groups.values()], axis=0
+    )
+    columns = {
+        "quantity": "mean_log_distance_change", "null": "matched", "side": "less", "n": len(groups),
+        "p": permutation_p(observed, drawn[:, None], "less"), "p_floor": smallest_p(permutations),
+        "permutations": permutations, "null_mean": drawn.mean(), "null_sd": drawn.std(),
+        "null_q95": np.quantile(drawn, 0.95),
+    }  # fmt: skip
+    return make_rows(cells([np.nan], [label], ["all tested"]), observed, **columns, **base)

@@ -1,0 +1,195 @@
+"""H7: do marker genes of one cell type lie together (spectral-geometry H7)."""
+
+from collections.abc import Iterator, Mapping
+from math import factorial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu, rankdata
+
+from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within, smallest_p
+from opbench.geometry.pairs import auroc_of_sums, aurocs, block_indices, spearman_over_layers, weighted_aurocs
+from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
+from opbench.geometry.scopes import cosines
+from opbench.geometry.tensor import GeneTensor
+from opbench.io.seeds import keyed_rng
+
+ANALYSIS = "markers"
+#: So many arrangements of the labels are listed rather than drawn.
+LISTED = 20_000
+#: Permutations counted at once.
+CHUNK = 500
+
+
+def arrangements(labels: NDArray[np.int64]) -> int:
+    """How many distinct orders `labels` have."""
+    out = factorial(len(labels))
+    for size in np.bincount(labels):
+        out //= factorial(int(size))
+    return out
+
+
+def every_arrangement(labels: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+    """All distinct orders of `labels`."""
+    counts = np.bincount(labels)
+    order: list[int] = []
+
+    def extend() -> Iterator[tuple[int, ...]]:
+        if len(order) == len(labels):
+            yield tuple(order)
+            return
+        for label in range(len(counts)):
+            if counts[label]:
+                counts[label] -= 1
+                order.append(label)
+                yield from extend()
+                order.pop()
+                counts[label] += 1
+
+    yield from extend()
+
+
+def label_draws(
+    labels: NDArray[np.int64], permutations: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], bool]:
+    """Other arrangements of `labels`, (N, n), and whether they are all there are; if listed, the observed is left out.
+
+    With (1 + b) / (1 + N) all of them give the exact p.
+    """
+    if arrangements(labels) > max(LISTED, 1):
+        return labels[permutations_within(None, len(labels), permutations, rng)], False
+    every = np.array(list(every_arrangement(labels)))
+    return every[(every != labels).any(axis=1)], True
+
+
+def within_aurocs(ranks: NDArray, labels: NDArray, i: NDArray, j: NDArray) -> NDArray[np.float32]:
+    """AUROC that pairs of one type are nearer than pairs of two: ranks of nearness (L, P), labels (N, n) to (N, L)."""
+    out = np.empty((len(labels), len(ranks)), dtype=np.float32)
+    for start in range(0, len(labels), CHUNK):
+        part = labels[start : start + CHUNK]
+        same = (part[:, i] == part[:, j]).astype(np.float64)
+        sums = same @ ranks.T
+        out[start : start + CHUNK] = auroc_of_sums(sums, same.sum(axis=1)[:, None], ranks.shape[1])
+    return out
+
+
+def marker_rows(
+    tensor: GeneTensor,
+    rows: NDArray[np.int64],
+    panel: Mapping[str, str],
+    coexpression: NDArray | None = None,
+    strata: NDArray[np.int64] | None = None,
+    scope: str = "nonzero",
+    permutations: int = 5000,
+    bootstraps: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rows `auroc` per layer and their `mean_auroc`: within-type pairs are nearer on the unit sphere, greater side.
+
+    `panel` maps symbols to types. Null `labels`: types permuted over the markers, exactly where they have few
+    arrangements; the curve over layers is made again each time. Null `pseudo_panel`: every marker replaced by another
+    gene of its stratum (`strata` (n,), genes of `rows`), types kept. Null `paper`: the Mann-Whitney p, pairs taken as
+    independent, which overstates. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression`
+    (m, m), r of the markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the
+    mean over layers less it, with an interval over genes.
+    """
+    genes, types = markers_of(tensor, rows, panel)
+    columns = {"analysis": ANALYSIS, "scope": scope, "n": len(genes)}
+    if len(set(types)) < 2:
+        return not_testable(ANALYSIS, f"{len(set(types))} cell types have two markers in this scope; two are needed.",
+                            quantity="auroc", scope=scope)  # fmt: skip
+    place = np.array([tensor.place[gene] for gene in genes])
+    labels = np.unique(types, return_inverse=True)[1].astype(np.int64)
+    blocks = block_indices(tensor.layers)
+    i, j = np.triu_indices(len(genes), 1)
+    near = cosines(tensor.tensor[:, place])[:, i, j]
+    ranks = rankdata(near, axis=1)
+    where = cells(tensor.layers, ["sphere"])
+    whole = cells([np.nan], ["sphere"])
+    value = within_aurocs(ranks, labels[None], i, j)[0].astype(np.float64)
+    drawn, exact = label_draws(labels, permutations, keyed_rng(seed, ANALYSIS, "labels"))
+    draws = within_aurocs(ranks, drawn, i, j)
+    same = labels[i] == labels[j]
+    weights = _pair_weights(len(genes), i, j, bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS))
+    boot = np.column_stack([weighted_aurocs(row, same, weights) for row in near])
+    low, high = percentile_interval(boot)
+    ends = percentile_interval(boot[:, blocks].mean(axis=1, keepdims=True))
+    null = "labels_exact" if exact else "labels"
+    layer = {"quantity": "auroc", "ci_low": low, "ci_high": high} | columns
+    mean = {"quantity": "mean_auroc", "ci_low": ends[0], "ci_high": ends[1]} | columns
+    out = [null_rows(where, value, draws, null, "greater", **layer)]
+    out.append(
+        null_rows(
+            whole,
+            value[blocks].mean(keepdims=True),
+            draws[:, blocks].mean(axis=1, keepdims=True),
+            null,
+            "greater",
+            **mean,
+        )
+    )
+    curve, curves = (spearman_over_layers(c[:, blocks], np.array(tensor.layers)[blocks]) for c in (value[None], draws))
+    trend = {"quantity": "layer_trend"} | columns
+    out.append(null_rows(whole, curve, curves[:, None], null, "two-sided", **trend))
+    paper = [mannwhitneyu(row[same], row[~same], alternative="greater").pvalue for row in near]
+    out.append(make_rows(where, value, p=np.array(paper), null="paper", side="greater", **layer))
+    if strata is not None:
+        out += _pseudo(tensor, rows, place, labels, strata, permutations, value, (where, whole), (layer, mean), seed)
+    if coexpression is not None:
+        out += _baseline(coexpression[i, j], near[blocks], same, weights, value[blocks], columns)
+    return stack(out)
+
+
+def markers_of(tensor: GeneTensor, rows: NDArray, panel: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Markers among the genes `rows` and their types, types with two markers or more, in the tensor's order."""
+    held = [gene for gene in (tensor.genes[row] for row in rows) if gene in panel]
+    size = pd.Series([panel[gene] for gene in held], dtype=object).value_counts()
+    kept = [gene for gene in held if size[panel[gene]] > 1]
+    return kept, [panel[gene] for gene in kept]
+
+
+def _pair_weights(n: int, i: NDArray, j: NDArray, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    counts = bootstrap_counts(np.arange(n), max(draws, 2), rng)
+    return counts[:, i] * counts[:, j]
+
+
+def _pseudo(
+    tensor: GeneTensor, rows: NDArray, place: NDArray, labels: NDArray, strata: NDArray, permutations: int,
+    value: NDArray, where: tuple, columns: tuple, seed: int,
+) -> list[pd.DataFrame]:  # fmt: skip
+    """The panel among panels of other genes of the same strata; a marker alone in its stratum keeps its place."""
+    rng = keyed_rng(seed, ANALYSIS, "pseudo")
+    stratum = dict(zip(rows.tolist(), strata.tolist(), strict=True))
+    marker = np.isin(rows, place)
+    pools = [rows[(strata == stratum[row]) & ~marker] for row in place.tolist()]
+    i, j = np.triu_indices(len(place), 1)
+    count = min(permutations, 1000)  # a panel is a new matrix of distances at every layer
+    draws = np.empty((count, len(tensor.tensor)))
+    for draw in range(count):
+        chosen = np.array([rng.choice(pool) if len(pool) else own for pool, own in zip(pools, place, strict=True)])
+        near = cosines(tensor.tensor[:, chosen])[:, i, j]
+        # A gene drawn for two markers is at distance 0 from itself: that pair is left out.
+        apart = chosen[i] != chosen[j]
+        draws[draw] = aurocs(near[:, apart], (labels[i] == labels[j])[apart])
+    floor, blocks = {"p_floor": smallest_p(count)}, block_indices(tensor.layers)
+    one, many = value[blocks].mean(keepdims=True), draws[:, blocks].mean(axis=1, keepdims=True)
+    return [
+        null_rows(where[0], value, draws, "pseudo_panel", "greater", **columns[0], **floor),
+        null_rows(where[1], one, many, "pseudo_panel", "greater", **columns[1], **floor),
+    ]
+
+
+def _baseline(
+    r: NDArray, near: NDArray, same: NDArray, weights: NDArray, value: NDArray, columns: dict
+) -> list[pd.DataFrame]:
+    """What co-expression alone gives on the same pairs, and how much more the layers' mean is."""
+    own = aurocs(r[None], same)
+    drawn = weighted_aurocs(r, same, weights)
+    ends = percentile_interval(drawn[:, None])
+    boot = np.column_stack([weighted_aurocs(row, same, weights) for row in near]).mean(axis=1) - drawn
+    more = percentile_interval(boot[:, None])
+    where = cells([np.nan], ["coexpression"])
+    baseline = {"quantity": "auroc", "ci_low": ends[0], "ci_high": ends[1]} | columns
+    excess = {"quantity": "excess_auroc", "ci_low": more[0], "ci_high": more[1]} | columns
+    return [make_rows(where, own, **baseline), make_rows(where, value.mean(keepdims=True) - own, **excess)]

@@ -66,11 +66,12 @@ def convergence_rows(
 ) -> pd.DataFrame:
     """Rows for each gene of `tested`: where it is, layer by layer, and how its change compares with matched genes.
 
-    `scaled_distance` and `rank` per layer; `log_distance_change` (last layer over `start_layer`) and `rank_change` with the
-    exact null `matched` (all genes of like start rank and detection, less side: nearer than they come), and `paper`
-    (ten random genes of the scope); `rank_trend`, Spearman of rank and depth, under the same two. For all `tested`
-    genes together `mean_log_distance_change` under random matched genes, one for each. Anchors are never tested and
-    never matched; a gene that is absent, or has fewer than 19 matched ones, is `not_testable`.
+    Per layer `scaled_distance` and `rank`, and mean and middle 95 % of the matched genes' distances
+    (`scaled_distance_matched_mean`, `_low`, `_high`). Of the change from `start_layer` to the last layer
+    `log_distance_change`, `rank_change` and `rank_trend` (Spearman of rank and depth), less side (nearer than they
+    come), under the exact null `matched` (all genes of like start rank and detection) and `paper` (ten random genes).
+    For all `tested` genes together `mean_log_distance_change` under random matched genes, one for each. Anchors are
+    never tested and never matched; a gene that is absent, or has fewer than 19 matched ones, is `not_testable`.
     """
     genes = [tensor.genes[row] for row in rows]
     place = {gene: index for index, gene in enumerate(genes)}
@@ -105,6 +106,9 @@ def convergence_rows(
         matched = matched_genes(rank[first], tensor.detection[rows], index, barred)
         if len(matched) >= LEAST_MATCHED:
             groups[index] = matched
+            ends = (*percentile_interval(distance[:, matched].T), distance[:, matched].mean(axis=1))
+            for name, curve in zip(("low", "high", "mean"), ends, strict=True):
+                out.append(make_rows(where, curve, quantity=f"scaled_distance_matched_{name}", n=len(matched), **base))
         out += _against(change, index, matched, gene, label, barred, seed, base)
     if len(groups) > 1:
         out.append(_together(change["log_distance_change"], groups, permutations, label, seed, base))
@@ -129,12 +133,7 @@ def _against(
             out.append(make_rows(where, value, **columns))
         else:
             draws = values[matched][:, None]
-            low, high = percentile_interval(draws)
-            # The spread of the matched genes stands where an interval of one gene cannot be had.
-            out.append(null_rows(where, value, draws, "matched", "less", family=False, **columns,
-                                 ci_low=np.nan, ci_high=np.nan))  # fmt: skip
-            out.append(make_rows(where, low, quantity=f"{quantity}_matched_low", n=len(matched), **base))
-            out.append(make_rows(where, high, quantity=f"{quantity}_matched_high", n=len(matched), **base))
+            out.append(null_rows(where, value, draws, "matched", "less", family=False, **columns))
         paper = base | {"quantity": quantity, "n": len(random)}
         out.append(null_rows(where, value, values[random][:, None], "paper", "less", family=False, **paper))
     return out

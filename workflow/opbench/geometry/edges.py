@@ -8,23 +8,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from opbench.geometry.nulls import (
-    bootstrap_counts,
-    percentile_interval,
-    permutations_within,
-    rewired,
-)
+from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within, rewired
 from opbench.geometry.pairs import (
+    RANK_BINS,
     auroc_of_sums,
     aurocs,
     block_indices,
+    clustered_aurocs,
+    histogram_aurocs,
     positions,
+    rank_codes,
     residuals,
     spearman_over_layers,
-    weighted_aurocs,
 )
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
-from opbench.geometry.scopes import Spectral, cosines, distances
+from opbench.geometry.scopes import Spectral, unit_rows
 from opbench.io.seeds import keyed_rng
 
 ANALYSIS = "edges"
@@ -66,8 +64,13 @@ def grid_scores(
     spectral: Spectral, grid: EdgeGrid, subspaces: Mapping[str, tuple[int, int]], measure: str = "cosine"
 ) -> NDArray[np.float64]:
     """Nearness of each grid pair in each layer and subspace, (L S, m): cosine, or minus the distance in U S."""
-    near = cosines if measure == "cosine" else lambda x: -distances(x)
-    parts = [near(spectral.axes(*span))[:, grid.source, grid.target] for span in subspaces.values()]
+    parts = []
+    for span in subspaces.values():
+        x = spectral.axes(*span)
+        x = unit_rows(x) if measure == "cosine" else x
+        # Pair by pair: a matrix of all genes at every layer would not fit in memory.
+        a, b = x[:, grid.source], x[:, grid.target]
+        parts.append((a * b).sum(axis=2) if measure == "cosine" else -np.linalg.norm(a - b, axis=2))
     return np.stack(parts, axis=1).reshape(-1, len(grid.source))
 
 
@@ -100,85 +103,67 @@ def edge_rows(
         return not_testable(ANALYSIS, reason, quantity="edge_auroc", term=measure, scope=spectral.scope)
     scores = grid_scores(spectral, grid, subspaces, measure)
     nuisance = np.column_stack([coexpression[grid.source, grid.target], mean[grid.source], mean[grid.target]])
-    rest = residuals(scores, nuisance)
-    ranks = np.vstack([rankdata(part, axis=1) for part in (scores, rest)]).astype(np.float32)
+    ranks = np.array([rankdata(row) for row in (*scores, *residuals(scores, nuisance))], dtype=np.float32)
+    by_pair, codes = np.ascontiguousarray(ranks.T), rank_codes(ranks)
     where = cells(spectral.layers, list(subspaces)).drop(columns="term")
     n, k, total = len(spectral.genes), len(scores), len(grid.source)
-    observed = auroc_of_sums(ranks[:, grid.edge].sum(axis=1, dtype=np.float64), grid.edge.sum(), total)
-    draws = _rewired_aurocs(grid, ranks, n, permutations, keyed_rng(seed, ANALYSIS, "targets"))
-    low, high = _source_interval(grid, np.vstack([scores, rest]), bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS))
     columns["n"] = len(grid.edges)
+    observed = auroc_of_sums(by_pair[grid.edge].sum(axis=0, dtype=np.float64), grid.edge.sum(), total)
+    draws = _rewired_aurocs(grid, by_pair, n, permutations, keyed_rng(seed, ANALYSIS, "targets"))
+    low, high = _source_interval(grid, codes, np.ones(total, dtype=bool), grid.edge, bootstraps, seed)
     plain = {"quantity": "edge_auroc", "ci_low": low[:k], "ci_high": high[:k]} | columns
     left = {"quantity": "residual_r_rb", "ci_low": 2 * low[k:] - 1, "ci_high": 2 * high[k:] - 1} | columns
     out = [null_rows(where, observed[:k], draws[:, :k], "targets", "greater", **plain)]
     out.append(null_rows(where, 2 * observed[k:] - 1, 2 * draws[:, k:] - 1, "targets", "greater", **left))
-    shuffled = _permuted_aurocs(grid, scores, strata, permutations, keyed_rng(seed, ANALYSIS, "strata"))
+    shuffled = _permuted_aurocs(grid, by_pair[:, :k], strata, permutations, keyed_rng(seed, ANALYSIS, "strata"))
     out.append(null_rows(where, observed[:k], shuffled, "strata", "greater", **plain))
     out.append(_trend(spectral, observed[:k], draws[:, :k], list(subspaces), columns))
-    out += _sampled(grid, scores, coexpression, n, permutations, bootstraps, seed, where, columns)
-    return stack(out)
+    out.append(_published(grid, codes[:k], permutations, seed, where, columns))
+    matched = matched_negatives(grid, coexpression)
+    both = np.concatenate([np.flatnonzero(grid.edge)[matched >= 0], matched[matched >= 0]])
+    label = np.arange(len(both)) < (matched >= 0).sum()
+    low, high = _source_interval(grid, codes[:k], both, label, bootstraps, seed)
+    rows = columns | {"quantity": "edge_auroc_matched", "n": int(label.sum()), "ci_low": low, "ci_high": high}
+    return stack([*out, make_rows(where, aurocs(scores[:, both], label), **rows)])
 
 
 def _rewired_aurocs(
     grid: EdgeGrid, ranks: NDArray, n: int, permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """AUROCs (N, k) of graphs whose sources exchange targets; loops cannot arise, so all pairs are of the grid."""
+    """AUROCs (N, k) by `ranks` (m, k) of graphs whose sources exchange targets; all their pairs are of the grid."""
     graphs = rewired(grid.edges, n, permutations, rng, directed=True)
-    by_pair = np.ascontiguousarray(ranks.T)
-    sums = [by_pair[grid.cell[g[:, 0], g[:, 1]]].sum(axis=0, dtype=np.float64) for g in graphs]
+    sums = [ranks[grid.cell[g[:, 0], g[:, 1]]].sum(axis=0, dtype=np.float64) for g in graphs]
     return auroc_of_sums(np.array(sums), len(grid.edges), len(grid.source)).astype(np.float32)
 
 
 def _permuted_aurocs(
-    grid: EdgeGrid, scores: NDArray, strata: NDArray, permutations: int, rng: np.random.Generator
+    grid: EdgeGrid, ranks: NDArray, strata: NDArray, permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """AUROCs (N, k) with the genes of the grid permuted within strata, sources and targets apart."""
-    shape = (len(np.unique(grid.source)), len(np.unique(grid.target)))
     sources, row = np.unique(grid.source, return_inverse=True)
     targets, column = np.unique(grid.target, return_inverse=True)
-    ranks = np.zeros((*shape, len(scores)), dtype=np.float32)
-    ranks[row, column] = rankdata(scores, axis=1).T
-    held = np.zeros(shape, dtype=bool)
-    held[row, column] = True
     a, b = row[grid.edge], column[grid.edge]
+    cell = grid.cell[np.ix_(sources, targets)]
     out = []
-    rows = permutations_within(strata[sources], shape[0], permutations, rng)
-    columns = permutations_within(strata[targets], shape[1], permutations, rng)
+    rows = permutations_within(strata[sources], len(sources), permutations, rng)
+    columns = permutations_within(strata[targets], len(targets), permutations, rng)
     for p, q in zip(rows, columns, strict=True):
-        # An edge that falls on a self pair is left out of its draw.
-        kept = held[p[a], q[b]]
-        sums = ranks[p[a], q[b]].sum(axis=0, dtype=np.float64)
-        out.append(auroc_of_sums(sums, kept.sum(), len(grid.source)))
+        found = cell[p[a], q[b]]
+        found = found[found >= 0]  # an edge that falls on a self pair is left out of its draw
+        sums = ranks[found].sum(axis=0, dtype=np.float64)
+        out.append(auroc_of_sums(sums, float(len(found)), len(ranks)))
     return np.array(out, dtype=np.float32)
 
 
-def _source_interval(grid: EdgeGrid, scores: NDArray, draws: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Interval of each AUROC when whole sources, with all their pairs, are resampled."""
+def _source_interval(
+    grid: EdgeGrid, codes: NDArray, pairs: NDArray, label: NDArray, draws: int, seed: int
+) -> tuple[NDArray, NDArray]:
+    """Interval of the AUROCs of the grid's `pairs` when sources are resampled with all their pairs, two (k,)."""
     if not draws:
-        return (np.full(len(scores), np.nan),) * 2
-    names, source = np.unique(grid.source, return_inverse=True)
-    counts = bootstrap_counts(np.arange(len(names)), draws, rng)
-    # Wins of each source's edges over each source's other pairs: sources × sources, weighed by both draws.
-    values = np.empty((draws, len(scores)))
-    edges = np.bincount(source[grid.edge], minlength=len(names))
-    others = np.bincount(source[~grid.edge], minlength=len(names))
-    pairs = (counts @ edges) * (counts @ others)
-    for index, row in enumerate(scores):
-        wins = _wins(row, source, grid.edge, len(names))
-        values[:, index] = np.divide(((counts @ wins) * counts).sum(axis=1), pairs, out=np.full(draws, np.nan),
-                                     where=pairs > 0)  # fmt: skip
-    return percentile_interval(values)
-
-
-def _wins(score: NDArray, source: NDArray, edge: NDArray, count: int) -> NDArray[np.float64]:
-    """How often edges of source a score above other pairs of source b, ties half: (count, count)."""
-    out = np.zeros((count, count))
-    positive, owner = score[edge], source[edge]
-    for b in range(count):
-        others = np.sort(score[~edge & (source == b)])
-        below = (np.searchsorted(others, positive, "left") + np.searchsorted(others, positive, "right")) / 2
-        out[:, b] = np.bincount(owner, weights=below, minlength=count)
-    return out
+        return (np.full(len(codes), np.nan),) * 2
+    names, source = np.unique(grid.source[pairs], return_inverse=True)
+    counts = bootstrap_counts(np.arange(len(names)), draws, keyed_rng(seed, "bootstrap", ANALYSIS))
+    return percentile_interval(np.column_stack([clustered_aurocs(row[pairs], label, source, counts) for row in codes]))
 
 
 def _trend(spectral: Spectral, observed: NDArray, draws: NDArray, names: list[str], columns: dict) -> pd.DataFrame:
@@ -197,57 +182,40 @@ def matched_negatives(grid: EdgeGrid, coexpression: NDArray) -> NDArray[np.int64
     Each non-edge serves once.
     """
     value = coexpression[grid.source, grid.target]
-    free = ~grid.edge
     out = np.full(int(grid.edge.sum()), -1, dtype=np.int64)
-    for place, pair in enumerate(np.flatnonzero(grid.edge)):
-        candidates = np.flatnonzero(free & (grid.source == grid.source[pair]))
-        if len(candidates):
-            out[place] = candidates[np.abs(value[candidates] - value[pair]).argmin()]
-            free[out[place]] = False
+    edges = np.flatnonzero(grid.edge)
+    for source in np.unique(grid.source):
+        own = grid.source == source
+        others = np.flatnonzero(own & ~grid.edge)
+        free = value[others].astype(np.float64)
+        for place in np.flatnonzero(own[edges])[: len(others)]:
+            nearest = np.abs(free - value[edges[place]]).argmin()
+            out[place], free[nearest] = others[nearest], np.inf
     return out
 
 
-def _sampled(
-    grid: EdgeGrid, scores: NDArray, coexpression: NDArray, n: int, permutations: int, bootstraps: int, seed: int,
-    where: pd.DataFrame, columns: dict,
-) -> list[pd.DataFrame]:  # fmt: skip
-    """The published edge set under its null, and co-expression-matched negatives of the same source."""
+def _published(
+    grid: EdgeGrid, codes: NDArray, permutations: int, seed: int, where: pd.DataFrame, columns: dict
+) -> pd.DataFrame:
+    """Edges against three random pairs each; gene positions are permuted, as published: pairs stay, genes change."""
     rng = keyed_rng(seed, ANALYSIS, "negatives")
     others, positive = np.flatnonzero(~grid.edge), np.flatnonzero(grid.edge)
     drawn = rng.choice(others, min(NEGATIVES * len(positive), len(others)), replace=False)
     chosen = np.concatenate([positive, drawn])
     label = np.arange(len(chosen)) < len(positive)
-    value = aurocs(scores[:, chosen], label)
-    # Positions are permuted as published: the pairs stay, the genes under them change.
     genes = np.unique(np.concatenate([grid.source, grid.target]))
-    place = np.full(n, -1)
-    place[genes] = np.arange(len(genes))
-    order = permutations_within(None, len(genes), permutations, keyed_rng(seed, ANALYSIS, "paper"))
-    pair = np.column_stack([place[grid.source[chosen]], place[grid.target[chosen]]])
-    rows = {"quantity": "edge_auroc_published"} | columns
-    out = [null_rows(where, value, _position_null(scores, grid, genes, pair, label, order), "paper", "greater", **rows)]
-    matched = matched_negatives(grid, coexpression)
-    both = np.concatenate([positive[matched >= 0], matched[matched >= 0]])
-    label = np.arange(len(both)) < (matched >= 0).sum()
-    weights = bootstrap_counts(grid.source[both], bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS, "matched"))
-    drawn = np.column_stack([weighted_aurocs(row[both], label, weights) for row in scores])
-    low, high = percentile_interval(drawn)
-    value = aurocs(scores[:, both], label)
-    rows = columns | {"quantity": "edge_auroc_matched", "n": int(label.sum())}
-    return [*out, make_rows(where, value, ci_low=low, ci_high=high, **rows)]
-
-
-def _position_null(
-    scores: NDArray, grid: EdgeGrid, genes: NDArray, pair: NDArray, label: NDArray, order: NDArray
-) -> NDArray[np.float32]:
-    """Published null: AUROCs (N, k) with gene positions permuted; pairs without a score in the grid are left out."""
     cell = grid.cell[np.ix_(genes, genes)]
-    cell = np.where(cell >= 0, cell, cell.T)
-    out = np.empty((len(order), len(scores)), dtype=np.float32)
-    for row, p in enumerate(order):
-        found = cell[p[pair[:, 0]], p[pair[:, 1]]]
-        held = found >= 0
-        part = np.take(scores, found[held], axis=1)
-        rank = part.argsort(axis=1).argsort(axis=1) + 1.0
-        out[row] = auroc_of_sums(rank[:, label[held]].sum(axis=1), float(label[held].sum()), int(held.sum()))
-    return out
+    cell = np.where(cell >= 0, cell, cell.T)  # nearness is symmetric: a pair scored either way is scored
+    a, b = np.searchsorted(genes, grid.source[chosen]), np.searchsorted(genes, grid.target[chosen])
+    offset = np.arange(len(codes)) * RANK_BINS
+    places = np.ascontiguousarray(codes.T).astype(np.int32) + offset.astype(np.int32)
+
+    def auroc(found: NDArray) -> NDArray:
+        sides = (found[label & (found >= 0)], found[~label & (found >= 0)])
+        counts = [np.bincount(places[s].ravel(), minlength=offset[-1] + RANK_BINS) for s in sides]
+        return histogram_aurocs(*(c.reshape(len(codes), -1) for c in counts))
+
+    orders = permutations_within(None, len(genes), permutations, keyed_rng(seed, ANALYSIS, "paper"))
+    draws = np.array([auroc(cell[p[a], p[b]]) for p in orders], dtype=np.float32)
+    rows = {"quantity": "edge_auroc_published"} | columns
+    return null_rows(where, auroc(chosen), draws, "paper", "greater", **rows)

@@ -137,7 +137,7 @@ def marker_rows(
     if strata is not None:
         out += _pseudo(tensor, rows, place, labels, strata, permutations, value, (where, whole), (layer, mean), seed)
     if coexpression is not None:
-        out += _baseline(coexpression[i, j], near[blocks], same, weights, value[blocks], columns)
+        out += _baseline(coexpression[i, j], boot[:, blocks].mean(axis=1), same, weights, value[blocks], columns)
     return stack(out)
 
 
@@ -181,14 +181,13 @@ def _pseudo(
 
 
 def _baseline(
-    r: NDArray, near: NDArray, same: NDArray, weights: NDArray, value: NDArray, columns: dict
+    r: NDArray, layers: NDArray, same: NDArray, weights: NDArray, value: NDArray, columns: dict
 ) -> list[pd.DataFrame]:
     """What co-expression alone gives on the same pairs, and how much more the layers' mean is."""
     own = aurocs(r[None], same)
     drawn = weighted_aurocs(r, same, weights)
     ends = percentile_interval(drawn[:, None])
-    boot = np.column_stack([weighted_aurocs(row, same, weights) for row in near]).mean(axis=1) - drawn
-    more = percentile_interval(boot[:, None])
+    more = percentile_interval((layers - drawn)[:, None])
     where = cells([np.nan], ["coexpression"])
     baseline = {"quantity": "auroc", "ci_low": ends[0], "ci_high": ends[1]} | columns
     excess = {"quantity": "excess_auroc", "ci_low": more[0], "ci_high": more[1]} | columns

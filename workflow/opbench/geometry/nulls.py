@@ -120,7 +120,9 @@ def rewired(
 def bootstrap_counts(clusters: NDArray, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """How often each row is drawn (draws, n) when whole `clusters` (n,) are resampled; nodes are their own clusters."""
     names, cluster = np.unique(clusters, return_inverse=True)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    size = len(names)
+    drawn = rng.integers(0, size, (draws, size)) + size * np.arange(draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size)
     return counts[:, cluster.ravel()].astype(np.float32)
 
 

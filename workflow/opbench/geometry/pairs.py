@@ -4,6 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+#: Bins that stand for ranks where many AUROCs are made of the same pairs.
+RANK_BINS = 512
+
 
 def positions(names: NDArray | list[str], genes: list[str]) -> NDArray[np.int64]:
     """Position of each name among `genes`, -1 where absent."""
@@ -27,10 +30,37 @@ def aurocs(scores: NDArray, label: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def placements(scores: NDArray, label: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of negatives below each positive, ties half: (..., m) to (..., positives); its mean is the AUROC."""
-    within = rankdata(scores[..., label], axis=-1)
-    overall = rankdata(scores, axis=-1)[..., label]
-    return (overall - within) / max(int((~label).sum()), 1)
+    """Share of negatives below each positive, ties half: (k, m) to (k, positives); its mean is the AUROC."""
+    out = []
+    for row in np.atleast_2d(scores):
+        negatives, positives = np.sort(row[~label]), row[label]
+        places = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
+        out.append(places / (2 * max(len(negatives), 1)))
+    return np.array(out)
+
+
+def rank_codes(ranks: NDArray) -> NDArray[np.int16]:
+    """Bin of each rank (from 1, of m items in the last axis), one of `RANK_BINS`: fine enough to stand for the rank."""
+    codes = (np.asarray(ranks) - 1) * (RANK_BINS / ranks.shape[-1])
+    return np.clip(codes, 0, RANK_BINS - 1).astype(np.int16)
+
+
+def histogram_aurocs(positive: NDArray, negative: NDArray) -> NDArray[np.float64]:
+    """AUROC from counts of both classes by ascending bin (..., bins), ties within a bin half; NaN without a class."""
+    positive, negative = (np.asarray(part, dtype=np.float64) for part in (positive, negative))
+    below = np.cumsum(negative, axis=-1) - negative / 2
+    pairs = positive.sum(axis=-1) * negative.sum(axis=-1)
+    return np.divide((positive * below).sum(axis=-1), pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+
+
+def clustered_aurocs(
+    codes: NDArray, label: NDArray[np.bool_], cluster: NDArray, counts: NDArray
+) -> NDArray[np.float64]:
+    """AUROC of items with rank `codes` (m,) when the clusters (m,), 0 to C - 1, are drawn `counts` (B, C) times."""
+    n = counts.shape[1]
+    place = cluster * RANK_BINS + codes
+    both = [np.bincount(place[side], minlength=n * RANK_BINS).reshape(n, -1) for side in (label, ~label)]
+    return histogram_aurocs(*(counts.astype(np.float32) @ part.astype(np.float32) for part in both))
 
 
 def weighted_aurocs(scores: NDArray, label: NDArray[np.bool_], weights: NDArray) -> NDArray[np.float64]:

@@ -43,12 +43,10 @@ def draw_tensor(rng: np.random.Generator, confounding: float = 1.0, n: int = GEN
     base[:, :2] += confounding * follows[:, None]
     tensor = (base + 0.4 * rng.normal(size=(LAYERS, n, WIDTH))) * spectrum
     mean = detection * rng.uniform(1.0, 1.2, n)
-    facts = (np.maximum(1, np.round(CELLS * detection)).astype(np.int64), mean, mean * (1 - detection), detection)
-    count, *rest = facts
-    genes = [f"G{index:03d}" for index in range(GENES)]
-    return GeneTensor(
-        tensor.astype(np.float32), count, *(r.astype(np.float32) for r in rest), genes, list(range(LAYERS))
-    )
+    count = np.maximum(1, np.round(CELLS * detection)).astype(np.int64)
+    facts = [part.astype(np.float32) for part in (mean, mean * (1 - detection), detection)]
+    genes = [f"G{index:03d}" for index in range(n)]
+    return GeneTensor(tensor.astype(np.float32), count, *facts, genes, list(range(LAYERS)))
 
 
 def _standardised_rank(values: NDArray) -> NDArray[np.float64]:
@@ -122,7 +120,7 @@ def draw_graph(
 
 
 def ppi(rng: np.random.Generator, planted: bool, permutations: int, seed: int, clustered: bool = False) -> Trial:
-    """A graph whose degrees follow detection; planted: neighbours share a direction; `clustered`: they share another."""
+    """A graph whose degrees follow detection; planted: neighbours share a direction; `clustered`: another one."""
     tensor, latent = draw_tensor(rng), rng.normal(size=(GENES, 1))
     if planted:
         tensor = _added(tensor, 1.2 * latent @ _direction(rng)[None])
@@ -156,7 +154,7 @@ def gradient(rng: np.random.Generator, planted: bool, permutations: int, seed: i
 
 
 def pair_model(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Scores and cosine both follow co-expression, and scores a similarity of their own; planted: it is in the tensor."""
+    """Scores and cosine follow co-expression, and scores a similarity of their own; planted: so does the tensor."""
     programme, latent = (rng.normal(size=(GENES, c)) for c in (3, 2))
     tensor = _added(draw_tensor(rng), 0.8 * programme @ np.stack([_direction(rng) for _ in range(3)]))
     if planted:

@@ -102,7 +102,8 @@ def _label_nulls(
     bootstraps: int, seed: int, columns: dict,
 ) -> list[pd.DataFrame]:  # fmt: skip
     value = np.array([cross_validated_aurocs(x, y, folds)[0] for x in designs])
-    ends = [_interval(x, y, folds[0], bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS)) for x in designs]
+    weights = bootstrap_counts(np.arange(len(y)), bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS))
+    ends = [_interval(x, y, folds[0], weights) for x in designs]
     low, high = np.array(ends).T
     out = []
     for null, groups in (("strata", strata), ("paper", None)):
@@ -119,11 +120,10 @@ def _label_nulls(
     return out
 
 
-def _interval(x: NDArray, y: NDArray, folds: NDArray, draws: int, rng: np.random.Generator) -> tuple[float, float]:
+def _interval(x: NDArray, y: NDArray, folds: NDArray, weights: NDArray) -> tuple[float, float]:
     """Node-bootstrap interval of the mean fold AUROC, held-out scores fixed."""
-    if not draws:
+    if not len(weights):
         return float("nan"), float("nan")
-    weights = bootstrap_counts(np.arange(len(y)), draws, rng)
     values = []
     for fold in np.unique(folds):
         test = folds == fold

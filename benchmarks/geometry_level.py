@@ -1,4 +1,4 @@
-"""Do the nulls of the geometry keep their level, and do they see what is planted: `python benchmarks/geometry_level.py`.
+"""Do the nulls of the geometry keep their level and see what is planted: `python benchmarks/geometry_level.py`.
 
 Options: repeats (default 200) and permutations (default 199). For each analysis and test the table says how often p was
 at most 0.05 in empty worlds, where geometry and labels both follow detection, with the exact 95 % interval, and in

@@ -71,9 +71,10 @@ def copole_rows(
 ) -> pd.DataFrame:
     """Rows `copole_rate` of each layer and axis under three nulls, greater side; `edges` (E, 2) are positions.
 
-    Null `strata`: genes permuted under the graph within strata of expression, which keeps the graph's clusters whole.
-    Null `degree`: the graph rewired by double-edge swaps, every degree kept; it answers hubs, but a clustered graph
-    exceeds it on axes that know nothing of the graph (benchmarks/geometry_level.py), so that it decides nothing alone.
+    Null `degree`: the graph rewired by double-edge swaps, every degree kept: it answers hubs at a pole, not that genes
+    of like expression interact. Null `strata`: genes permuted under the graph within strata of expression, which
+    answers that. A co-pole rate is more than hubs and expression only where it beats both
+    (benchmarks/geometry_level.py).
     Null `paper`: genes permuted over all (z is (value - null_mean) / null_sd). Both poles count, so the sign of an axis
     does not matter. `p_family`: max-T over layers × axes. Intervals resample genes with the poles held: a pair weighs
     as the product of its genes' draws.
@@ -119,11 +120,12 @@ def matched_rows(
     seed: int = 0,
     term: str = "combined",
 ) -> pd.DataFrame:
-    """Rows `copole_excess`: the rate of the pairs less that of non-pairs of like |r| and degree sum, node interval.
+    """Rows `copole_excess`: the rate of the pairs less that of non-pairs of like r and degree sum, node interval.
 
-    `coexpression` (n, n) is Pearson r of the scope's genes. All non-pairs of a cell of |r| × degree-sum quantiles
-    share the weight of its pairs; pairs whose cell has no non-pair are left out. It has an interval and no p: pairs
-    that share a gene are not independent, so a sampling p would overstate.
+    `coexpression` (n, n) is Pearson r of the scope's genes; it keeps its sign, because genes that repel each other are
+    at opposite poles. All non-pairs of a cell of r × degree-sum quantiles share the weight of its pairs; pairs whose
+    cell has no non-pair are left out. It has an interval and no p: pairs that share a gene are not independent, so a
+    sampling p would overstate.
     """
     columns = {"analysis": ANALYSIS, "scope": spectral.scope, "quantity": "copole_excess"}
     if len(edges) < 2:
@@ -135,7 +137,7 @@ def matched_rows(
     graph[edges[:, 0], edges[:, 1]] = graph[edges[:, 1], edges[:, 0]] = True
     i, j = np.triu_indices(n, 1)
     degree = graph.sum(axis=1)
-    cell = quantile_bins(np.abs(coexpression[i, j]), bins) * bins + quantile_bins(degree[i] + degree[j], bins)
+    cell = quantile_bins(coexpression[i, j], bins) * bins + quantile_bins(degree[i] + degree[j], bins)
     pair = graph[i, j]
     ones, zeros = (np.bincount(cell, weights=side, minlength=bins**2) for side in (pair, ~pair))
     usable = (ones > 0) & (zeros > 0)

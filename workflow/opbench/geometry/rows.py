@@ -68,10 +68,10 @@ def null_rows(
     return make_rows(where, value, null=null, side=side, **(summary | columns))
 
 
-def not_testable(analysis: str, reason: str, **columns: Any) -> pd.DataFrame:
+def not_testable(analysis: str, reason: str, /, **columns: Any) -> pd.DataFrame:
     """One row that says why an analysis cannot be run; `reason` is one sentence that names the file or the number."""
     where = pd.DataFrame({"layer": [np.nan], "axis": [""], "term": [columns.pop("term", "")]})
-    return make_rows(where, np.array([np.nan]), analysis=analysis, reason=reason, **columns)
+    return make_rows(where, np.array([np.nan]), **(columns | {"analysis": analysis, "reason": reason}))
 
 
 def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

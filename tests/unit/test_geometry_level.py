@@ -1,6 +1,6 @@
 """Planted truth: every analysis finds what is there, and its matched null holds its level in empty worlds.
 
-A few dozen empty worlds a case show a null that is far off; benchmarks/geometry_level.py measures levels with 200 or more.
+A few dozen empty worlds a case show a null that is far off; benchmarks/geometry_level.py measures with 200 or more.
 """
 
 import pytest

@@ -77,7 +77,7 @@ def compartment_rows(
         return not_testable(ANALYSIS, "No term of the localisation table has enough genes in this scope.",
                             scope=spectral.scope)  # fmt: skip
     held = member[spectral.genes].to_numpy(dtype=bool)
-    coordinates = spectral.coordinates[:, :, [axis - 1 for axis in axes]]
+    coordinates = spectral.u[:, :, [axis - 1 for axis in axes]]
     codes = poles(coordinates, k_frac)
     indicator = pole_indicators(codes)
     where = cells(spectral.layers, [f"SV{axis}" for axis in axes], member.index)
@@ -152,7 +152,7 @@ def order_rows(
         reason = f"The term '{missing[0]}' has too few genes in this scope."
         return not_testable(ANALYSIS, reason, quantity="peaks_in_order", scope=spectral.scope)
     held = member.loc[list(sequence), spectral.genes].to_numpy(dtype=bool)
-    codes = poles(spectral.coordinates[:, :, [axis - 1]], k_frac)
+    codes = poles(spectral.u[:, :, [axis - 1]], k_frac)
     indicator, size, n = pole_indicators(codes), held.sum(axis=1), held.shape[1]
     pole = float((codes[0, :, 0] == 1).sum())
 

@@ -90,7 +90,7 @@ def marker_rows(
     `panel` maps symbols to types. Null `labels`: types permuted over the markers, exactly where they have few
     arrangements; the curve over layers is made again each time. Null `pseudo_panel`: every marker replaced by another
     gene of its stratum (`strata` (n,), genes of `rows`), types kept. Null `paper`: the Mann-Whitney p, pairs taken as
-    independent, which overstates. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression`
+    independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression`
     (m, m), r of the markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the
     mean over layers less it, with an interval over genes.
     """

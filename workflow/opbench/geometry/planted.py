@@ -244,8 +244,8 @@ def signs(rng: np.random.Generator, planted: bool, permutations: int, seed: int)
 
 def convergence(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
     """In a space that contracts, seldom detected genes drift farther; planted: three genes drift to the anchor."""
-    tensor = draw_tensor(rng, 0.0, 8 * GENES)
-    x, n = tensor.tensor.astype(np.float64), 8 * GENES
+    tensor = draw_tensor(rng, 0.0, 16 * GENES)
+    x, n = tensor.tensor.astype(np.float64), 16 * GENES
     chosen = rng.choice(np.arange(1, n), 3, replace=False)
     far = np.exp(-0.4 * detection_of(tensor))[:, None] / np.sqrt(1 + np.arange(WIDTH))
     for layer in range(LAYERS):

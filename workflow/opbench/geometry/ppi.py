@@ -83,7 +83,7 @@ def copole_rows(
     if len(edges) < 2:
         reason = f"{len(edges)} STRING pairs ({term}) have both genes in this scope."
         return not_testable(ANALYSIS, reason, term=term, scope=spectral.scope, quantity="copole_rate")
-    codes = _flat(poles(spectral.coordinates[:, :, [axis - 1 for axis in axes]], k_frac))
+    codes = _flat(poles(spectral.u[:, :, [axis - 1 for axis in axes]], k_frac))
     n = len(codes)
     where = cells(spectral.layers, [f"SV{axis}" for axis in axes], [term])
     value = copole_rates(codes, edges)
@@ -131,7 +131,7 @@ def matched_rows(
     if len(edges) < 2:
         reason = f"{len(edges)} STRING pairs ({term}) have both genes in this scope."
         return not_testable(ANALYSIS, reason, term=term, **columns)
-    codes = _flat(poles(spectral.coordinates[:, :, [axis - 1 for axis in axes]], k_frac))
+    codes = _flat(poles(spectral.u[:, :, [axis - 1 for axis in axes]], k_frac))
     n = len(codes)
     graph = np.zeros((n, n), dtype=bool)
     graph[edges[:, 0], edges[:, 1]] = graph[edges[:, 1], edges[:, 0]] = True
@@ -190,7 +190,7 @@ def gradient_rows(
     if len(edges) < 2 * bins:
         reason = f"{len(edges)} STRING pairs with both genes in this scope are too few for {bins} bins."
         return not_testable(ANALYSIS, reason, quantity="bin_rate", **columns)
-    codes = _flat(poles(spectral.coordinates[:, :, [axis - 1 for axis in axes]], k_frac))
+    codes = _flat(poles(spectral.u[:, :, [axis - 1 for axis in axes]], k_frac))
     names, labels = [f"SV{axis}" for axis in axes], [f"Q{index + 1}" for index in range(bins)]
     group, blocks = quantile_bins(scores, bins), block_indices(spectral.layers)
     where = cells(spectral.layers, names, labels)

@@ -37,7 +37,7 @@ class Spectral:
 
     def axes(self, first: int, last: int) -> NDArray[np.float64]:
         """U S of the axes `first` to `last`, counted from 1, (L, n, last - first + 1)."""
-        return self.coordinates[:, :, first - 1 : last]
+        return self.u[:, :, first - 1 : last] * self.s[:, None, first - 1 : last]
 
     def index(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Position of each name among the genes, -1 where absent: by symbol, never by place in another list."""

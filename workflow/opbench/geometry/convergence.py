@@ -99,20 +99,29 @@ def convergence_rows(
             why = "is one of the anchors" if gene in anchors else "is not in this scope"
             out.append(not_testable(ANALYSIS, f"{gene} {why}.", term=gene, **base))
             continue
-        where = cells(tensor.layers, [label], [gene])
         index = place[gene]
-        out.append(make_rows(where, distance[:, index], quantity="scaled_distance", n=len(genes), **base))
-        out.append(make_rows(where, rank[:, index].astype(float), quantity="rank", n=len(genes), **base))
         matched = matched_genes(rank[first], tensor.detection[rows], index, barred)
         if len(matched) >= LEAST_MATCHED:
             groups[index] = matched
-            ends = (*percentile_interval(distance[:, matched].T), distance[:, matched].mean(axis=1))
-            for name, curve in zip(("low", "high", "mean"), ends, strict=True):
-                out.append(make_rows(where, curve, quantity=f"scaled_distance_matched_{name}", n=len(matched), **base))
+        out += _curves(cells(tensor.layers, [label], [gene]), distance, rank, index, matched, base)
         out += _against(change, index, matched, gene, label, barred, seed, base)
     if len(groups) > 1:
         out.append(_together(change["log_distance_change"], groups, permutations, label, seed, base))
     return stack(out)
+
+
+def _curves(
+    where: pd.DataFrame, distance: NDArray, rank: NDArray, index: int, matched: NDArray, base: dict
+) -> list[pd.DataFrame]:
+    """Where the gene is, and where its matched genes are, layer by layer."""
+    n = distance.shape[1]
+    out = [make_rows(where, distance[:, index], quantity="scaled_distance", n=n, **base)]
+    out.append(make_rows(where, rank[:, index].astype(float), quantity="rank", n=n, **base))
+    if len(matched) >= LEAST_MATCHED:
+        ends = (*percentile_interval(distance[:, matched].T), distance[:, matched].mean(axis=1))
+        for name, curve in zip(("low", "high", "mean"), ends, strict=True):
+            out.append(make_rows(where, curve, quantity=f"scaled_distance_matched_{name}", n=len(matched), **base))
+    return out
 
 
 def _against(

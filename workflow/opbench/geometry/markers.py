@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
 
-from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within, smallest_p
+from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within
 from opbench.geometry.pairs import auroc_of_sums, aurocs, block_indices, spearman_over_layers, weighted_aurocs
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.scopes import cosines
@@ -20,6 +20,8 @@ ANALYSIS = "markers"
 LISTED = 20_000
 #: Permutations counted at once.
 CHUNK = 500
+#: Panels of other genes, at most: each is a new matrix of distances at every layer.
+PSEUDO_PANELS = 1000
 
 
 def arrangements(labels: NDArray[np.int64]) -> int:
@@ -90,9 +92,9 @@ def marker_rows(
     `panel` maps symbols to types. Null `labels`: types permuted over the markers, exactly where they have few
     arrangements; the curve over layers is made again each time. Null `pseudo_panel`: every marker replaced by another
     gene of its stratum (`strata` (n,), genes of `rows`), types kept. Null `paper`: the Mann-Whitney p, pairs taken as
-    independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression`
-    (m, m), r of the markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the
-    mean over layers less it, with an interval over genes.
+    independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression` (m, m), r of the
+    markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the mean over layers
+    less it, with an interval over genes.
     """
     genes, types = markers_of(tensor, rows, panel)
     columns = {"analysis": ANALYSIS, "scope": scope, "n": len(genes)}
@@ -103,42 +105,39 @@ def marker_rows(
     labels = np.unique(types, return_inverse=True)[1].astype(np.int64)
     blocks = block_indices(tensor.layers)
     i, j = np.triu_indices(len(genes), 1)
-    near = cosines(tensor.tensor[:, place])[:, i, j]
-    ranks = rankdata(near, axis=1)
-    where = cells(tensor.layers, ["sphere"])
-    whole = cells([np.nan], ["sphere"])
-    value = within_aurocs(ranks, labels[None], i, j)[0].astype(np.float64)
-    drawn, exact = label_draws(labels, permutations, keyed_rng(seed, ANALYSIS, "labels"))
-    draws = within_aurocs(ranks, drawn, i, j)
-    same = labels[i] == labels[j]
+    near, same = cosines(tensor.tensor[:, place])[:, i, j], labels[i] == labels[j]
+    value = aurocs(near, same)
     weights = _pair_weights(len(genes), i, j, bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS))
     boot = np.column_stack([weighted_aurocs(row, same, weights) for row in near])
     low, high = percentile_interval(boot)
     ends = percentile_interval(boot[:, blocks].mean(axis=1, keepdims=True))
-    null = "labels_exact" if exact else "labels"
     layer = {"quantity": "auroc", "ci_low": low, "ci_high": high} | columns
     mean = {"quantity": "mean_auroc", "ci_low": ends[0], "ci_high": ends[1]} | columns
-    out = [null_rows(where, value, draws, null, "greater", **layer)]
-    out.append(
-        null_rows(
-            whole,
-            value[blocks].mean(keepdims=True),
-            draws[:, blocks].mean(axis=1, keepdims=True),
-            null,
-            "greater",
-            **mean,
-        )
-    )
+    where = cells(tensor.layers, ["sphere"])
+    drawn, exact = label_draws(labels, permutations, keyed_rng(seed, ANALYSIS, "labels"))
+    draws = within_aurocs(rankdata(near, axis=1), drawn, i, j)
+    null = "labels_exact" if exact else "labels"
+    out = _both(where, value, draws, blocks, null, layer, mean)
     curve, curves = (spearman_over_layers(c[:, blocks], np.array(tensor.layers)[blocks]) for c in (value[None], draws))
     trend = {"quantity": "layer_trend"} | columns
-    out.append(null_rows(whole, curve, curves[:, None], null, "two-sided", **trend))
+    out.append(null_rows(cells([np.nan], ["sphere"]), curve, curves[:, None], null, "two-sided", **trend))
     paper = [mannwhitneyu(row[same], row[~same], alternative="greater").pvalue for row in near]
     out.append(make_rows(where, value, p=np.array(paper), null="paper", side="greater", **layer))
     if strata is not None:
-        out += _pseudo(tensor, rows, place, labels, strata, permutations, value, (where, whole), (layer, mean), seed)
+        draws = _pseudo_draws(tensor, rows, place, labels, strata, min(permutations, PSEUDO_PANELS), seed)
+        out += _both(where, value, draws, blocks, "pseudo_panel", layer, mean)
     if coexpression is not None:
         out += _baseline(coexpression[i, j], boot[:, blocks].mean(axis=1), same, weights, value[blocks], columns)
     return stack(out)
+
+
+def _both(
+    where: pd.DataFrame, value: NDArray, draws: NDArray, blocks: list[int], null: str, layer: dict, mean: dict
+) -> list[pd.DataFrame]:
+    """Rows of each layer and of the mean over blocks under one null, greater side."""
+    one, many = value[blocks].mean(keepdims=True), draws[:, blocks].mean(axis=1, keepdims=True)
+    whole = null_rows(cells([np.nan], ["sphere"]), one, many, null, "greater", **mean)
+    return [null_rows(where, value, draws, null, "greater", **layer), whole]
 
 
 def markers_of(tensor: GeneTensor, rows: NDArray, panel: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -154,17 +153,15 @@ def _pair_weights(n: int, i: NDArray, j: NDArray, draws: int, rng: np.random.Gen
     return counts[:, i] * counts[:, j]
 
 
-def _pseudo(
-    tensor: GeneTensor, rows: NDArray, place: NDArray, labels: NDArray, strata: NDArray, permutations: int,
-    value: NDArray, where: tuple, columns: tuple, seed: int,
-) -> list[pd.DataFrame]:  # fmt: skip
-    """The panel among panels of other genes of the same strata; a marker alone in its stratum keeps its place."""
+def _pseudo_draws(
+    tensor: GeneTensor, rows: NDArray, place: NDArray, labels: NDArray, strata: NDArray, count: int, seed: int
+) -> NDArray[np.float64]:
+    """AUROCs (count, L) of panels of other genes of the same strata; a marker alone in its stratum keeps its place."""
     rng = keyed_rng(seed, ANALYSIS, "pseudo")
     stratum = dict(zip(rows.tolist(), strata.tolist(), strict=True))
     marker = np.isin(rows, place)
     pools = [rows[(strata == stratum[row]) & ~marker] for row in place.tolist()]
     i, j = np.triu_indices(len(place), 1)
-    count = min(permutations, 1000)  # a panel is a new matrix of distances at every layer
     draws = np.empty((count, len(tensor.tensor)))
     for draw in range(count):
         chosen = np.array([rng.choice(pool) if len(pool) else own for pool, own in zip(pools, place, strict=True)])
@@ -172,12 +169,7 @@ def _pseudo(
         # A gene drawn for two markers is at distance 0 from itself: that pair is left out.
         apart = chosen[i] != chosen[j]
         draws[draw] = aurocs(near[:, apart], (labels[i] == labels[j])[apart])
-    floor, blocks = {"p_floor": smallest_p(count)}, block_indices(tensor.layers)
-    one, many = value[blocks].mean(keepdims=True), draws[:, blocks].mean(axis=1, keepdims=True)
-    return [
-        null_rows(where[0], value, draws, "pseudo_panel", "greater", **columns[0], **floor),
-        null_rows(where[1], one, many, "pseudo_panel", "greater", **columns[1], **floor),
-    ]
+    return draws
 
 
 def _baseline(

@@ -28,6 +28,9 @@ def test_p_counts_the_observation_and_never_reaches_zero():
     assert permutation_p(np.array([-5.0]), draws, "less")[0] == 0.01
     assert permutation_p(np.array([-5.0]), draws, "two-sided")[0] == smallest_p(99, "two-sided") == 0.02
     assert np.isnan(permutation_p(np.array([np.nan]), draws)[0])
+    # Ties count although draws are kept in single precision.
+    thirds = np.full((9, 1), 1 / 3, dtype=np.float32)
+    assert permutation_p(np.array([1 / 3]), thirds)[0] == permutation_p(np.array([1 / 3]), thirds, "less")[0] == 1
 
 
 def test_max_t_holds_the_family_where_single_p_do_not():

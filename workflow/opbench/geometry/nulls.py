@@ -13,8 +13,10 @@ from scipy.stats import rankdata
 from opbench.geometry.kernels import swap_edges
 
 Side = Literal["greater", "less", "two-sided"]
-#: Differences below this share of a value are rounding, not evidence.
-ROUNDING = 1e-9
+#: Draws are kept in single precision: a draw that falls short by less than this is a tie, and counts.
+ROUNDING = 1e-6
+#: The same for a standardised statistic.
+T_ROUNDING = 1e-4
 
 
 def permutation_p(observed: NDArray, draws: NDArray, side: Side = "greater") -> NDArray[np.float64]:
@@ -48,7 +50,7 @@ def max_t_p(observed: NDArray, draws: NDArray, side: Side = "greater") -> NDArra
     t = {"greater": t, "less": -t, "two-sided": np.abs(t)}[side]
     largest = np.where(np.isnan(t), -np.inf, t).max(axis=1)
     # The observation is one of the joint rows: it counts itself, which is the 1 + b.
-    p = (largest[:, None] >= t[0] - ROUNDING).mean(axis=0) if t.size else np.empty(0)
+    p = (largest[:, None] >= t[0] - T_ROUNDING).mean(axis=0) if t.size else np.empty(0)
     return np.where(np.isnan(joint).any(axis=0), np.nan, np.where(varies, p, 1.0))
 
 

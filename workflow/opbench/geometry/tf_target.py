@@ -156,15 +156,17 @@ def _baselines(
 
 
 def random_bases(s: NDArray, span: tuple[int, int], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """`count` orthonormal bases (count, r, m) in the span of the axes from `span` on, r axes, m as many as in `span`.
+    """`count` orthonormal bases (count, r, m) among all r axes with singular values `s`, m as many as in `span`.
 
     Directions are Gaussian with spread s**a; `a` is set by bisection so that the subspaces hold, on average, the
-    variance of the axes of `span`. An axis before `span` is in neither.
+    variance of the axes of `span`. The first axes take part even where `span` leaves them out: of the later ones no
+    other subspace holds as much.
     """
     first, last = span
-    size, held = last - first + 1, np.asarray(s, dtype=np.float64)[first - 1 :]
+    size = last - first + 1
+    held = np.asarray(s, dtype=np.float64)
     held = held[held > 1e-9 * held[0]] / held[0]
-    aim = (held[:size] ** 2).sum()
+    aim = (held[first - 1 : last] ** 2).sum()
     noise = rng.standard_normal((count, len(held), size))
 
     def bases(power: float, some: slice) -> NDArray:
@@ -191,7 +193,7 @@ def _random_rows(
         rng = keyed_rng(seed, ANALYSIS, "random-subspaces", layer)
         k = spectral.u.shape[2]
         bases = random_bases(spectral.s[index, :k], span, count, rng)
-        space = spectral.axes(span[0], span[0] - 1 + bases.shape[1])[index][kept]
+        space = spectral.axes(1, bases.shape[1])[index][kept]
         parts = [space @ bases[start : start + CHUNK] for start in range(0, count, CHUNK)]
         draws.append(np.concatenate([cross_validated_aurocs(x, y, folds) for x in parts]))
         value.append(cross_validated_aurocs(spectral.axes(*span)[index][kept], y, folds)[0])

@@ -1,10 +1,10 @@
 """Do the nulls of the geometry keep their level and see what is planted: `python benchmarks/geometry_level.py`.
 
-Options: repeats (default 200), permutations (default 199), names of analyses (default all). For each analysis and test the table says how often p was
-at most 0.05 in empty worlds, where geometry and labels both follow detection, with the exact 95 % interval, and in
-worlds where something is planted. A matched null must hold 0.05 in the first; the paper's is there to compare. Two
-kinds of row are meant to be high in empty worlds: `degree` where neighbours are detected alike, and, for edges, nulls
-that lose the genes' classes with the edges (spectral-geometry, F5).
+Options: repeats (default 200), permutations (default 199), names of analyses (default all). For each analysis and test
+the table says how often p was at most 0.05 in empty worlds, where geometry and labels both follow detection, with the
+exact 95 % interval, and in worlds where something is planted. A matched null must hold 0.05 in the first; the paper's
+is there to compare. Two kinds of row are meant to be high in empty worlds: `degree` where neighbours are detected
+alike, and, for edges, nulls that lose the genes' classes with the edges (spectral-geometry, F5).
 """
 
 import os

@@ -301,6 +301,7 @@ def figure_scopes(figure):
         "discovery": discovery_panels(),
         "chain": chain_panels(),
         "communication": by_table("manifold2"),
+        "geometry": [CONFIG.run] if GEOMETRY.spaces else [],
         "run": [CONFIG.run],
     }[FIGURES[figure][2]]
 
@@ -313,13 +314,12 @@ def figure_files(suffix):
     ]
 
 
-def discovery_figures(suffix):
-    """Figures of the chain."""
-    scopes = ("discovery", "chain", "communication")
+def figures_of_kind(suffix, *kinds):
+    """Figures whose scope is of these kinds."""
     return [
         f"{RESULTS}/figures/{figure}.{scope}.{suffix}"
         for figure, (*_, kind) in FIGURES.items()
-        if kind in scopes
+        if kind in kinds
         for scope in figure_scopes(figure)
     ]
 

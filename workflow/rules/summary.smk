@@ -292,6 +292,7 @@ rule write_provenance:
                 "embedding_repeat",
                 "claims",
                 *DISCOVERY_TABLES,
+                *geometry_tables(),
             )
         ],
         model=f"{RESULTS}/describe_model/model.json",

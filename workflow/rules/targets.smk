@@ -24,7 +24,13 @@ rule discovery:
     input:
         [table(name) for name in DISCOVERY_TABLES],
         artifact_files(),
-        discovery_figures("png"),
+        figures_of_kind("png", "discovery", "chain", "communication"),
+
+
+rule geometry:
+    input:
+        [table(name) for name in geometry_tables()],
+        figures_of_kind("png", "geometry"),
 
 
 rule nano:

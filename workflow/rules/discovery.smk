@@ -93,7 +93,7 @@ rule fit_hybrids:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
         claims_file=located(CONFIG.claims.file),
-        operators=some_operators(HYBRID_DRAWS),
+        operators=some_operators(DISCOVERY.hybrids.draws),
     output:
         hybrids=f"{RESULTS}/fit_hybrids/{{panel}}/{{arm}}.parquet",
     log:
@@ -131,6 +131,7 @@ rule scan_heads:
     threads: 1
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 4 * input.size_mb),
+        gpu=model_gpu(),
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
         source=source("scan_heads"),
@@ -175,7 +176,7 @@ rule find_latents:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
         claims_file=located(CONFIG.claims.file),
-        operators=some_operators(LATENT_DRAWS),
+        operators=some_operators(DISCOVERY.finding_draws),
     output:
         findings=f"{RESULTS}/find_latents/{{panel}}/{{arm}}.parquet",
         views=f"{RESULTS}/find_latents/{{panel}}/{{arm}}.views.parquet",

@@ -2,11 +2,11 @@
 from opbench.io.locate import locate_knowledge
 
 DISCOVERY = CONFIG.discovery
-# Arms of the chain, in which `drift` is the real operator, and those with hybrid heads, which are dear. Fewer draws
-# than of gates suffice where a finding has a null of its own.
+# Arms of the chain, in which `drift` is the real operator, and those with hybrid heads, which are dear.
 DISCOVERY_ARMS = DISCOVERY.arms_of(CONFIG.operators)
-HYBRID_ARMS = [arm for arm in ("drift", "gaussian") if arm in DISCOVERY_ARMS]
-HYBRID_DRAWS, LATENT_DRAWS = 2, 5
+HYBRID_ARMS = [
+    arm for arm in DISCOVERY_ARMS if arm in ("drift", *DISCOVERY.hybrids.arms)
+]
 CHAIN_ARMS = DISCOVERY.matrix_arms(CONFIG.operators)
 
 
@@ -43,7 +43,9 @@ def every_discovery_operator(wildcards):
     names = [
         name
         for arm in DISCOVERY_ARMS
-        for name in DISCOVERY.operators_of(arm, CONFIG.operators, LATENT_DRAWS)
+        for name in DISCOVERY.operators_of(
+            arm, CONFIG.operators, DISCOVERY.finding_draws
+        )
     ]
     return operators_in(wildcards.panel, names)
 
@@ -131,7 +133,9 @@ def hybrid_settings(wildcards):
 
 
 def scan_settings(wildcards):
-    return anchors_of_heads() | settings("discovery.scan", "endpoints.binary")
+    return anchors_of_heads() | settings(
+        "discovery.scan", "endpoints.binary", "model.device"
+    )
 
 
 def latent_settings(wildcards):
@@ -160,16 +164,22 @@ def chain_settings(wildcards):
 
 def enrichment_settings():
     names = DISCOVERY.compaction.gene_sets
-    return settings("run", "discovery.compaction") | knowledge_settings(names)
+    chosen = settings("run", "discovery.compaction", "evidence.alpha")
+    return chosen | knowledge_settings(names)
 
 
 def artifact_settings(wildcards):
+    internal = DISCOVERY.panels[wildcards.panel].internal
     return settings(
         "run",
+        "model.name",
+        "operators",
         "discovery.artifact",
         "discovery.compaction",
+        "discovery.scan",
         "adaptor",
-        "endpoints.binary",
+        "endpoints",
+        f"datasets.{internal}",
         f"discovery.panels.{wildcards.panel}",
     )
 

@@ -147,9 +147,13 @@ class _Evaluation:
             return Judgement(case.otherwise, sentence(unmet[0])) if unmet else Judgement("holds")
         if unmet:
             return Judgement("not_separable", sentence(f"the claim itself is not shown: {unmet[0]}"))
-        if not claim.designs:
-            return judge_table(claim, case, numbers.scope, self.run.config.evidence)
-        return judge(claim, place, self._judged(claim, place), self.run.tables, self.run.config)
+        if claim.designs:
+            found = judge(claim, place, self._judged(claim, place), self.run.tables, self.run.config)
+        else:
+            found = judge_table(claim, case, numbers.scope, self.run.config.evidence)
+        if claim.readable_at_most and found.verdict == "model_specific":
+            return replace(found, verdict="readable", reason=f"{found.reason} But {claim.readable_at_most}.")
+        return found
 
     def _judged(self, claim: Claim, place: Place) -> list[str]:
         """Endpoints for the rule; of those that stand for a role, the ones that the campaign scores."""

@@ -1,7 +1,7 @@
 """Performance claims without a campaign: control rows of the same table, in the same statistic, stand in for evidence.
 
-No table of this workflow has such rows yet (gates, heads, compaction, factors). One that comes must hold, beside the
-columns that a claim asks for, `arm` (`real`, or a control as `evidence` names it) and `draw` (of a random arm its draw;
+Tables of the chain (gates, heads, compaction, factors, manifold2) have such rows. They hold, beside the columns that a
+claim asks for, `arm` (`real`, or a control as `evidence` names it) and `draw` (of a random arm its draw;
 of the real one and of arms with one operator the head's seed); several rows of a draw, as donors or splits, are
 averaged.
 """

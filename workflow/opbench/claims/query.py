@@ -87,7 +87,9 @@ def answer(query: Query, scope: Scope) -> Found:
     rows = frame[keep]
     source, said = source_of(query.table), " and ".join(text) or "all rows"
     if rows.empty:
-        raise Missing(f"table {source} has no row where {said}")
+        whole = scope.tables.whole(query.table)
+        idle = whole[conditions(whole, query.where, scope)[0]]
+        raise Missing(f"table {source} has no {'value' if len(idle) else 'row'} where {said}{_why(idle)}")
     if query.reduce not in ("count", "share"):
         empty = rows[query.column].isna()
         if empty.all():
@@ -139,8 +141,8 @@ def _reduce(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> Number
 
 
 def _donors(table: str, rows: pd.DataFrame) -> int:
-    """Fewest donors of any row; 0 in tables that do not count them (`n` of a score counts its cells)."""
-    column = "n" if table == "pairs" else "n_donors"
+    """Fewest donors of any row; 0 in tables that do not count them (`n` of a score counts cells)."""
+    column = "n" if table in ("pairs", "compaction", "factors") else "n_donors"
     return int(rows[column].min()) if column in rows and len(rows) else 0
 
 

@@ -10,7 +10,7 @@ from opbench.io.tables import SCORED
 
 APART = ["method", "arm", "budget"]
 #: Tables of which only rows with a status that counts are read.
-WITH_STATUS = ("scores", "sweeps")
+WITH_STATUS = ("scores", "sweeps", "gates", "heads", "compaction", "factors", "manifold2", "geometry")
 FLIPPED = {"a": "b", "a_arm": "b_arm", "a_budget": "b_budget", "label_a": "label_b"}
 
 
@@ -52,7 +52,11 @@ class Tables:
     def _valid(self, name: str) -> pd.DataFrame:
         """Rows that count."""
         rows = self._held(name)
-        return rows[rows["status"].isin(SCORED)]
+        return rows[rows["status"].isin(SCORED)] if "status" in rows else rows
+
+    def whole(self, name: str) -> pd.DataFrame:
+        """A table with the rows that do not count, whose reasons say why; a view as it is."""
+        return self._tables.get(name, self.get(name))
 
     def _labels(self) -> pd.DataFrame:
         """Label of a method -> method, arm and budget: scores know all three."""

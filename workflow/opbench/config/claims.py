@@ -116,6 +116,9 @@ class Claim(Section):
     control: Quantity | None = Field(
         None, description="A control in the statistic of its number; null: the rule's strongest."
     )
+    readable_at_most: str = Field(
+        "", description="Why it cannot be called model-specific whatever it beats; empty where it can."
+    )
     needs_control: bool = Field(False, description="Whether a case is not testable without its `control`.")
     floor: Quantity | None = Field(None, description="The null-vs-null floor shown beside it; null: the rule's.")
     published_needs: list[Literal["checkpoint", "genes", "cells"]] = Field(

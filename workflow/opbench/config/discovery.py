@@ -67,6 +67,12 @@ class Gates(Section):
     p: float = Field(0.001, gt=0, lt=1, description="Threshold of the blocked permutation.")
     min_anchors: int = Field(20, ge=5, description="A part with fewer anchors is not testable.")
 
+    @model_validator(mode="after")
+    def _reachable(self) -> "Gates":
+        if 1 / (1 + self.permutations) > self.p:
+            raise ValueError(f"'permutations' is {self.permutations}, too few to reach a p of {self.p}; give more")
+        return self
+
 
 class Hybrids(Section):
     """Topology-preserving heads (spec C.2)."""

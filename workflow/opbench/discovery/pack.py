@@ -81,7 +81,7 @@ def pack_artifact(
     trained = fit_head(config, data, reduced, derive_seed("artifact", panel, dataset), Store(files.store))
     readouts, unfinished = fit_readouts(data, trained.z)
     fitted, (mean, scale) = trained.head, _moments(trained.z)
-    made = _provenance(config, files, operator, trained)
+    made = _provenance(config, panel, files, operator, trained)
     made |= {"panel": panel, "dataset": dataset, "dataset_source": config.datasets[dataset].source}
     made |= {"variant": variant, "operator_name": name, "unfinished_probes": unfinished}
     made |= {"library_is_partial": config.datasets[dataset].library_is_partial}
@@ -212,7 +212,17 @@ def ensembl_ids(genes: tuple[str, ...], path: str | None, symbols: str | None) -
     return tuple("|".join(sorted(known[gene])) for gene in genes)
 
 
-def _provenance(config: Config, files: PackFiles, operator: Operator, trained: Trained) -> dict[str, object]:
+def _settings_digest(config: Config, panel: str) -> str:
+    """Digest of the settings that the artifact depends on: an edit of another one leaves the file as it is."""
+    chain = config.discovery
+    parts = [chain.artifact, chain.compaction, chain.scan, config.adaptor, config.operators, config.endpoints]
+    parts += [chain.panels[panel]] if panel in chain.panels else []
+    return hashlib.sha256("\n".join(part.model_dump_json() for part in parts).encode()).hexdigest()
+
+
+def _provenance(
+    config: Config, panel: str, files: PackFiles, operator: Operator, trained: Trained
+) -> dict[str, object]:
     """What the artifact was made from; no time and no path, so that equal inputs give equal files."""
     head = trained.head
     return {
@@ -222,7 +232,7 @@ def _provenance(config: Config, files: PackFiles, operator: Operator, trained: T
         "cells": len(trained.cells.ids),
         "operator": {"digest": operator.digest, **operator.meta},
         "model": json.loads(Path(files.model).read_text()) if files.model else {"name": config.model.name},
-        "config_sha256": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+        "settings_sha256": _settings_digest(config, panel),
         "adaptor": config.adaptor.model_dump(),
         "head": {"status": str(head.status), "epochs": int(head.epochs), "budget": "plateau"},
     }

@@ -104,10 +104,11 @@ def anchors_of_heads():
 
 
 def part_settings(wildcards):
+    internal = DISCOVERY.panels[wildcards.panel].internal
     never = [
         f"campaigns.{name}.never_tested"
         for name, campaign in CONFIG.campaigns.items()
-        if campaign.panel == wildcards.panel
+        if campaign.test == internal
     ]
     return settings(
         "run",

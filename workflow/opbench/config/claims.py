@@ -84,16 +84,19 @@ class Controls(Section):
 class Claim(Section):
     """One published claim and how a run speaks to it."""
 
-    id: int = Field(ge=1, description="Number; those of the paper and its critique are 1 to 32.")
+    id: int = Field(
+        ge=1, description="Number; those of the paper and its critique are 1 to 32, of the sister paper 33 to 42."
+    )
     title: str = Field(max_length=28, description="At most 28 letters, for the board.")
-    paper: Literal["2603.10261", "critique", "derived"] = Field(
-        description="`2603.10261`, the critique of it, or `derived`: what follows from either by arithmetic."
+    paper: Literal["2603.10261", "critique", "derived", "2602.22247"] = Field(
+        description="`2603.10261`, the critique of it, `derived` (what follows from either by arithmetic), or the "
+        "sister paper `2602.22247`."
     )
     place: str = Field(description="Where it is printed.")
     wording: str = Field(description="The claim in one sentence of ours.")
-    family: Literal["operator", "gates", "benchmark", "cost", "heads and factors", "second manifold", "critique"] = (
-        Field(description="Group on the board.")
-    )
+    family: Literal[
+        "operator", "gates", "benchmark", "cost", "heads and factors", "second manifold", "critique", "geometry"
+    ] = Field(description="Group on the board.")
     kind: Literal["exact", "descriptive", "performance"] = Field(
         description="`exact` and `descriptive` hold or fail; `performance` goes through the rule of `evidence`."
     )

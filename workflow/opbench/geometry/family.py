@@ -17,18 +17,19 @@ from opbench.io.tables import GEOMETRY, read_tables, write_table
 #: Headline -> quantity and matched null of its rows; of several rows the smallest family-wise p stands for it,
 #: Bonferroni over rows without one.
 HEADLINES: dict[str, dict[str, str]] = {
-    "compartments": {"analysis": "compartments", "quantity": "odds_ratio", "null": "strata"},
-    "order": {"analysis": "compartments", "quantity": "order", "null": "strata"},
+    "compartments": {"analysis": "compartments", "quantity": "odds_ratio", "null": "strata", "axis": "SV1"},
+    "compartment_order": {"analysis": "compartments", "quantity": "peaks_in_order", "null": "strata"},
     "copole_degree": {"analysis": "ppi", "quantity": "copole_rate", "null": "degree", "term": "combined"},
     "copole_expression": {"analysis": "ppi", "quantity": "copole_rate", "null": "strata", "term": "combined"},
-    "gradient": {"analysis": "ppi_model", "quantity": "partial_r", "null": "strata"},
+    "gradient": {"analysis": "ppi", "quantity": "gradient_slope", "null": "strata"},
+    "pair_model": {"analysis": "ppi_model", "quantity": "partial_r", "null": "strata"},
     "tf_target": {"analysis": "tf_target", "quantity": "delta_auroc", "null": "strata"},
     "edges": {"analysis": "edges", "quantity": "edge_auroc", "null": "targets"},
     "edge_decay": {"analysis": "edges", "quantity": "layer_trend", "null": "targets"},
-    "signs": {"analysis": "signs", "quantity": "auroc_difference", "null": "signs"},
-    "convergence": {"analysis": "convergence", "quantity": "mean_log_distance_change"},
-    "markers": {"analysis": "markers", "quantity": "auroc_mean"},
-    "attention": {"analysis": "attention", "quantity": "complement"},
+    "signs": {"analysis": "signs", "quantity": "difference", "null": "tf_signs", "term": "cosine"},
+    "convergence": {"analysis": "convergence", "quantity": "mean_log_distance_change", "null": "matched"},
+    "markers": {"analysis": "markers", "quantity": "mean_auroc", "null": "pseudo_panel"},
+    "attention": {"analysis": "attention", "quantity": "complement", "null": "strata", "term": "STRING"},
 }
 MODEL, PRIMARY = "model", "nonzero"
 
@@ -42,7 +43,7 @@ def members(table: pd.DataFrame) -> dict[str, pd.Index]:
         kept = (table["space"] == MODEL) & (table["scope"] == scope) & table["p"].notna()
         for column, value in where.items():
             kept &= table[column] == value
-        out[name] = table.index[kept & (table["null"] != "paper")]
+        out[name] = table.index[kept]
     return out
 
 

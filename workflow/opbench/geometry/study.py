@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -113,6 +113,17 @@ class Study:
         given = self.tensor.covariates(spectral.rows)
         return Scene(spectral, make_strata(given[:, :2], self.s.bins), given, self.tensor.mean[spectral.rows])
 
+    def among(self, scene: Scene, names: Collection[str]) -> Scene:
+        """The scene of the genes that are `names`, on the axes of its whole scope."""
+        spectral, wanted = scene.spectral, set(names)
+        kept = np.array([place for place, gene in enumerate(spectral.genes) if gene in wanted], dtype=np.int64)
+        if len(kept) < 3:
+            raise InputError(f"{len(kept)} of the genes that the knowledge table names are in scope {spectral.scope}.")
+        genes = [spectral.genes[place] for place in kept]
+        few = replace(spectral, genes=genes, rows=spectral.rows[kept], u=spectral.u[:, kept])
+        given = scene.covariates[kept]
+        return Scene(few, make_strata(given[:, :2], max(self.s.bins // 2, 2)), given, scene.mean[kept])
+
     def coexpression(self, rows: NDArray) -> NDArray[np.float32]:
         """Pearson correlation of the tensor's genes `rows` over the cells."""
         return coexpression(self.log1p[:, rows])
@@ -166,7 +177,8 @@ class Study:
         yield order_rows(scene.spectral, member, self.s.sequence, strata, **kept)
 
     def _ppi(self, scope: Scope, named: set[str]) -> Iterator[pd.DataFrame]:
-        scene, pairs = self.scene(scope, named), self.table("interactions")
+        # Axes are of the whole scope, pairs and poles of the genes that the table is about (arXiv:2602.22247, scope a).
+        scene, pairs = self.among(self.scene(scope, named), named), self.table("interactions")
         spectral, strata, genes = scene.spectral, scene.strata, scene.spectral.genes
         for term, channels in {"combined": None, **self.s.channels}.items():
             scores = pairs["score"] if channels is None else tables.combined_score(pairs, channels)

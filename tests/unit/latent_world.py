@@ -37,7 +37,8 @@ RAW = {
     "statistics": {"bootstraps": 200},
     "knowledge": {"omni": {"path": "omni.csv", "kind": "interactions", "source": "toy", "licence": "toy"}},
     "discovery": {
-        "panels": {"p": {"internal": "a"}}, "seeds": 2, "internal_share": 0.5, "gates": {"permutations": 199},
+        "panels": {"p": {"internal": "a"}}, "seeds": 2, "internal_share": 0.5,
+        "gates": {"permutations": 199, "p": 0.01},
         "manifold": {"interactions": "omni", "neighbours": [6, 10], "shuffles": 60},
     },
 }  # fmt: skip

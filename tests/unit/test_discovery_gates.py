@@ -17,7 +17,7 @@ from opbench.discovery.holdouts import frozen_latents, groups, holdout_gates, ho
 from opbench.discovery.parts import Part
 from opbench.discovery.permutations import blocked_permutation, blocks_of, permute_inside
 from opbench.discovery.rulers import null_rulers, random_maps, reassign_inside_branches
-from opbench.discovery.score_gates import GateFiles, score_gates
+from opbench.discovery.score_gates import RULED, GateFiles, GateJob, score_gates, with_ruler_null
 from opbench.discovery.trust import REFERENCES, Trust
 from opbench.io.tables import GATES as SCHEMA
 from opbench.io.tables import read_table
@@ -39,7 +39,7 @@ FEATURES, DONORS = 30, 6
 
 def settings(**gates) -> Config:
     """A small configuration."""
-    few = {"widths": [2, 4], "epochs": 20, "holdouts": 2, "permutations": 99, "rulers": 2, "maps": 20, "neighbours": 5}
+    few = {"widths": [2, 4], "epochs": 20, "holdouts": 2, "permutations": 99, "p": 0.01, "rulers": 2, "maps": 20}
     return parse_config({
         "run": "toy",
         "datasets": {"a": {"path": "a.h5ad", "source": "toy", "columns": {}, "labels": "l.tsv", "corpus": "x"}},
@@ -49,7 +49,7 @@ def settings(**gates) -> Config:
         "adaptor": {"width": 4, "patience": 5, "max_epochs": 60, "validation_donors": 2},
         "campaigns": {"c": {"panel": "p", "design": "folds", "train": "a", "test": "a", "splits": 2, "min_cells": 10}},
         "endpoints": {"binary": {"mono": {"positive": {"a": ["Mono"]}, "negative": {"a": ["cDC"]}}}},
-        "discovery": {"panels": {"p": {"internal": "a"}}, "seeds": 2, "gates": few | gates},
+        "discovery": {"panels": {"p": {"internal": "a"}}, "seeds": 2, "gates": few | {"neighbours": 5} | gates},
     })  # fmt: skip
 
 
@@ -223,6 +223,11 @@ def test_a_planted_latent_passes_and_noise_does_not():
     assert all(found["planted"][gate]["passed"] for gate in tested)
     assert not any(found["noise"][gate]["passed"] for gate in tested)
     assert not found["planted"]["correlation"]["passed"], "a gate without threshold"
+    for gates in found.values():
+        trust, margin = gates["trustworthiness"], gates["trust_margin"]
+        assert margin["value"] == pytest.approx(trust["value"] - gates["trust_reference"]["value"])
+        assert margin["null_q95"] == pytest.approx(trust["null_q95"] - trust["null_mean"])
+        assert not margin["passed"]
 
 
 @pytest.fixture(scope="module")
@@ -265,11 +270,19 @@ def test_the_stage_writes_every_gate_of_every_part_once(files, tmp_path):
     for part in ("internal", "external", "zero_shot", "control", "null_branch", "null_labels", "dimension"):
         assert set(gates[part].index) == {(budget, draw) for budget in BUDGETS for draw in (0, 1)}
         wide = {f"{name}_{d}" for name in ("objective", "trust") for d in (2, 4)}
-        assert all(found == (wide if part == "dimension" else set(GATES)) for found in gates[part])
+        assert all(found == (wide if part == "dimension" else {*GATES, "all"}) for found in gates[part])
     few = real[real["part"] == "zero_shot"]
     assert {*few["status"], *few["reason"]} == {"not_testable", "9 anchors, fewer than 20"}
     frozen = real[(real["part"] == "external") & (real["gate"] == "branch")]
     assert frozen["reason"].str.startswith("within-branch correlation: nothing is held out").all()
+    ruled = real[(real["part"] == "internal") & real["gate"].isin(RULED) & real["value"].notna()]
+    for row in ruled.itertuples():
+        one = real[(real["part"] == "null_branch") & (real["budget"] == row.budget) & (real["gate"] == row.gate)]
+        assert row.p == pytest.approx((1 + (one["value"] >= row.value).sum()) / (1 + one["value"].count()))
+        assert (row.p_floor, row.null_mean) == (pytest.approx(1 / 3), pytest.approx(one["value"].mean()))
+    assert {"correlation", "geodesic", "random", "donor", "donor_between"} <= set(ruled["gate"])
+    blocked = real[(real["part"] == "internal") & (real["gate"] == "blocked_permutation")]
+    assert set(blocked["p_floor"].round(6)) == {0.01}
     random = table[table["arm"] == "random_labels"]
     assert set(random["draw"]) == set(range(20))
     assert random.loc[random["gate"] == "branch", "value"].nunique() > 5
@@ -289,3 +302,33 @@ def test_too_few_anchors_to_train_on_make_rows_and_no_head(files, tmp_path):
     assert set(table["status"]) == {"not_testable"}
     assert set(table["part"]) >= {"internal", "external", "dimension"}
     assert table["reason"].str.contains("28 anchors to train on").any()
+    gates = table[table["arm"] == "real"].groupby(["part", "draw"])["gate"].agg(set)
+    for part in ("null_branch", "null_labels"):
+        assert gates[part].to_dict() == {0: {*GATES, "all"}}
+    assert set(table.loc[table["arm"] == "random_labels", "gate"]) == {"trustworthiness", "branch"}
+    assert table.loc[table["arm"] == "random_labels", "part"].eq("control").all()
+
+
+def test_p_of_a_correlation_counts_the_null_rulers_of_its_budget_and_gate():
+    null = [("null_branch", "donor", value) for value in (0.1, 0.2, 0.3, np.nan)]
+    own = [("internal", "donor", 0.2), ("internal", "donor", 0.4), ("internal", "blocked_permutation", 0.2)]
+    rows = pd.DataFrame([*null, *own, ("external", "donor", 0.4)], columns=["part", "gate", "value"])
+    rows = rows.assign(arm="real", budget="fixed", p=np.nan, p_floor=np.nan, null_mean=np.nan, null_q95=np.nan)
+    other = rows.assign(budget="plateau", value=9.0).query("part == 'null_branch'")
+    found = with_ruler_null(pd.concat([rows, other], ignore_index=True))
+    internal = found[(found["part"] == "internal") & (found["gate"] == "donor")]
+    assert internal["p"].tolist() == [0.75, 0.25]
+    assert internal["null_mean"].tolist() == pytest.approx([0.2, 0.2])
+    assert found["p"].notna().sum() == 2
+
+
+def test_null_rulers_are_read_on_a_fifth_of_the_random_holdouts(files):
+    def job(count: int) -> GateJob:
+        return GateJob(settings(holdouts=count), "p", "drift", GateFiles(files["parts"], ONTOLOGY, []))
+
+    assert [job(count)._null_holdouts for count in (1, 2, 9, 20)] == [1, 2, 2, 4]
+    part, config = part_of(), settings(holdouts=20)
+    few, all_of_them = Anchors(part, RULER, config, 4).held, Anchors(part, RULER, config).held
+    kinds = pd.Series([one.kind for one in few]).value_counts()
+    assert kinds.to_dict() == {"random": 4, "donor": DONORS, "branch": 3}
+    assert all((a.rows == b.rows).all() for a, b in zip(few[:4], all_of_them[:4], strict=True))

@@ -45,7 +45,10 @@ def cells_of(self: Parts, panel: str) -> tuple[csr_matrix, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def config():
     raw = load_config("config/config.yaml").model_dump()
-    raw |= {"discovery": {"hybrids": {"strong": [0.1, 2.0], "conservative": [0.01]}}, "endpoints": {"binary": BINARY}}
+    raw |= {
+        "discovery": {"hybrids": {"draws": 1, "strong": [0.1, 2.0], "conservative": [0.01]}},
+        "endpoints": {"binary": BINARY},
+    }
     raw["adaptor"] |= {"width": 3, "epochs": 15}
     raw["datasets"]["a"] = next(iter(raw["datasets"].values()))
     return parse_config(raw)
@@ -55,7 +58,8 @@ def config():
 def table(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hybrids")
     write_operator(OPERATOR, folder / "drift.safetensors")
-    files = HybridFiles("", "", "", [str(folder / "drift.safetensors")])
+    # The second operator is over the draws, so that it is not even read.
+    files = HybridFiles("", "", "", [str(folder / "drift.safetensors"), str(folder / "none.safetensors")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Parts, "cells", cells_of)
         patch.setattr("opbench.discovery.hybrids.open_parts", lambda *_: make_parts(zero_shot=0))

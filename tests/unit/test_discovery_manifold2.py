@@ -120,8 +120,11 @@ def test_the_rows_of_a_claim_are_unique(table):
     assert not table.duplicated(keys).any()
     margins = table[(table["quantity"] == "margin_pca2") & (table["part"] == "external")]
     assert margins.groupby("arm").size().to_dict() == {"gaussian_halves": 1, "real": 1, "shuffled_path": 60}
+    assert margins["chosen"].all()
     shuffled = margins.loc[margins["arm"] == "shuffled_path", "value"]
     assert abs(shuffled.mean()) < 0.15
+    # A shuffled ruler is read with the map that it chose itself.
+    assert margins.loc[margins["arm"] == "shuffled_path", ["method", "neighbours"]].drop_duplicates().shape[0] > 1
     # One method at one k is chosen, and every other has its correlation on the internal part alone.
     swept = table[(table["arm"] == "real") & (table["quantity"] == "correlation")]
     assert swept.groupby(["part", "chosen"]).size().to_dict() == {
@@ -129,6 +132,22 @@ def test_the_rows_of_a_claim_are_unique(table):
     }  # fmt: skip
     inside = swept[swept["part"] == "internal"]
     assert inside["value"].idxmax() == inside.index[inside["chosen"]][0]
+
+
+def test_components_are_of_genes_standardised_as_the_maps_are(files, table):
+    parts = open_parts(files["parts.h5ad"], ONTOLOGY)
+    inside, outside = (parts.parts[name].x.astype(float) for name in ("internal", "external"))
+    steps, known = read_interactions(files["omni.csv"]), anchor_profiles(parts, ["external"], None, list(GENES))
+    ligands, receptors = steps.shared(GENES)
+    columns = [known["external"][:, [GENES.index(g) for g in side]] for side in (ligands, receptors)]
+    ruler = communication_ruler(*columns, steps.path_steps(ligands, receptors))[np.triu_indices(len(outside), 1)]
+    mean, deviation = inside.mean(0), inside.std(0)
+    for name, scale in (("pca2", np.where(deviation > 0, deviation, 1)), ("raw_pca2", 1)):
+        axes = np.linalg.svd((inside - mean) / scale, full_matrices=False)[2][:2]
+        expected = spearmanr(pdist((outside - mean) / scale @ axes.T), ruler).statistic
+        row = table[(table["operator"] == name) & (table["part"] == "external")]
+        assert row["value"].tolist() == pytest.approx([expected], abs=1e-4)
+    assert {"margin_pca2", "margin_raw_pca2"} <= set(table["quantity"])
 
 
 def test_shuffled_types_move_together(files):

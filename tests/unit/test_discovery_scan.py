@@ -7,7 +7,16 @@ from chain_parts import GENES, KNOWING, make_parts
 from scipy.sparse import csr_matrix
 
 from opbench.config import load_config, parse_config
-from opbench.discovery.scan import RANDOM, SINGLE, Scan, ScanFiles, donor_folds, random_matrix, scan_heads
+from opbench.discovery.scan import (
+    RANDOM,
+    SINGLE,
+    Scan,
+    ScanFiles,
+    donor_folds,
+    random_matrix,
+    scan_heads,
+    single_matrix,
+)
 from opbench.discovery.scan_table import chosen_head, complete
 from opbench.io.errors import InputError
 from opbench.io.tables import HEADS, read_table, write_table
@@ -84,6 +93,22 @@ def test_best_is_the_largest_of_as_many_matrices_as_there_are_heads(table):
     assert best["residualised"] == own["residualised"].max()
     winner = own.loc[own["residualised"].idxmax()]
     assert best["operator"] == winner["operator"] == f"head-{winner['head']}:gaussian-1"
+
+
+def test_what_a_best_head_is_worth_is_said(table):
+    best = table[(table["head"] == "best") & (table["status"] == "ok")]
+    reasons = {arm: set(rows["reason"]) for arm, rows in best.groupby("arm")}
+    alone = "one matrix: nothing to choose from, while the real heads are the best of 4"
+    assert SINGLE == ("uniform", "coexpression", "identity")
+    assert all(reasons[arm] == {alone} for arm in SINGLE)
+    assert reasons["real"] == {"the best head is selected and tested on this part"}
+    assert reasons["gaussian"] == {""}
+    assert set(table.loc[table["arm"] == "identity", "operator"]) == {"identity"}
+    assert not table.loc[table["head"] != "best", "reason"].str.contains("best").any()
+
+
+def test_identity_scores_the_genes_themselves(config):
+    np.testing.assert_array_equal(single_matrix("identity", make_attention()), np.eye(GENES))
 
 
 def test_internal_heads_never_train_on_the_donors_that_they_are_scored_on(config):

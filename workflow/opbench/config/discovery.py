@@ -77,6 +77,11 @@ class Gates(Section):
 class Hybrids(Section):
     """Topology-preserving heads (spec C.2)."""
 
+    arms: list[MustBeat] = Field(
+        ["gaussian", "uniform", "identity"],
+        description="Control arms beside the real operator; each head of theirs costs as much as the real one's.",
+    )
+    draws: int = Field(2, ge=1, description="Draws of a random arm, each with as many heads as the real operator.")
     strong: list[float] = Field([0.04, 0.08, 0.12, 0.18], description="Weights of topology in the strong sweep.")
     strong_compact: float = Field(0.015, ge=0, description="Weight of compactness in the strong sweep.")
     conservative: list[float] = Field([0.005, 0.01, 0.02, 0.03], description="Weights in the conservative sweep.")
@@ -144,6 +149,7 @@ class Discovery(Section):
         description="Control arms beside the real operator; those that `operators` has no draw of are left out.",
     )
     draws: int = Field(20, ge=1, description="Draws of a random arm in gates, at most those of `operators`.")
+    finding_draws: int = Field(5, ge=1, description="Draws of a random arm in latent findings and second manifold.")
     seeds: int = Field(5, ge=1, description="Head seeds of the real operator and of arms with one operator.")
     internal_share: float = Field(0.45, gt=0, lt=1, description="Share of the donors drawn for the internal part.")
     seed: int = Field(42, description="Seed of that draw.")

@@ -17,8 +17,8 @@ from opbench.io.seeds import keyed_rng
 
 NAN, ALL = float("nan"), "all"
 WHOLE_PART = (
-    "trustworthiness", "trust_reference", "correlation", "correlation_between", "residualised", "geodesic",
-    "blocked_permutation",
+    "trustworthiness", "trust_reference", "trust_margin", "correlation", "correlation_between", "residualised",
+    "geodesic", "blocked_permutation",
 )  # fmt: skip
 HELD_OUT = (*KINDS, *(f"{kind}_between" for kind in KINDS), "branch_weighted")
 GATES = (*WHOLE_PART, *HELD_OUT)
@@ -85,7 +85,9 @@ def settled(gate: Gate, capped: int, heads: int, max_epochs: int) -> Gate:
 class Anchors:
     """A part under a ruler (K, K), with what the gates of all its latents share."""
 
-    def __init__(self, part: Part, ruler: np.ndarray, config: Config) -> None:
+    def __init__(self, part: Part, ruler: np.ndarray, config: Config, holdouts: int | None = None) -> None:
+        """holdouts: random ones, if not as many as configured."""
+        self.holdouts = config.discovery.gates.holdouts if holdouts is None else holdouts
         self.part, self.ruler, self.settings, self.seed = part, ruler, config.discovery.gates, config.discovery.seed
         self.max_epochs = config.adaptor.max_epochs
         self.pairs = Pairs.of(part.label, ruler)
@@ -93,7 +95,7 @@ class Anchors:
     @cached_property
     def held(self) -> list[Holdout]:
         """Holdouts of every kind."""
-        return holdouts(self.part, self.settings.holdouts, self.seed)
+        return holdouts(self.part, self.holdouts, self.seed)
 
     @cached_property
     def covariates(self) -> np.ndarray:
@@ -110,9 +112,14 @@ class Anchors:
         reference = trust.reference(z.shape[1])
         null = {"null_mean": float(reference.mean()), "null_q95": float(np.quantile(reference, 0.95))}
         graph = geodesic_distances(distance, self.settings.graph_neighbours)
+        # Spreads of features differ by operator, and trust with them: arms are compared by what is above their own.
+        centred = {"null_mean": 0.0, "null_q95": null["null_q95"] - null["null_mean"]}
+        margin = "; ".join(filter(None, (note, "less the mean of random projections of the same features")))
+        trusted = Gate("trustworthiness", trust.of(z), n, reason=note, **null)
         random = f"mean of {len(reference)} random projections of the same features to {z.shape[1]} dimensions"
         found = [
-            Gate("trustworthiness", trust.of(z), n, reason=note, **null),
+            trusted,
+            replace(trusted, gate="trust_margin", value=trusted.value - null["null_mean"], reason=margin, **centred),
             Gate("correlation", pairs.correlation(distance), n, reason=note),
             Gate("correlation_between", pairs.correlation(distance, between=True), n, reason=note),
             Gate("residualised", self.residualised(distance), n, reason=note),

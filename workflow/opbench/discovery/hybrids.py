@@ -28,8 +28,6 @@ from opbench.methods.heads import balanced_sample
 from opbench.operators.operator import Operator, read_operator
 
 log = logging.getLogger("opbench.fit_hybrids")
-#: Operators of an arm that get hybrids: ten heads each, of which nine are trained on cells.
-DRAWS = 2
 #: Cells of a donor and label that are scored.
 PER_GROUP = 50
 
@@ -184,7 +182,7 @@ def fit_hybrids(
     """
     parts = open_parts(files.parts, files.ontology)
     hybrids, frames, part = Hybrids(config, parts, files.panel, roles), [], config.discovery.hybrids.select_on
-    for file in files.operators[:DRAWS]:
+    for file in files.operators[: config.discovery.hybrids.draws]:
         operator = read_operator(file, parts.genes)
         rows = select(pd.DataFrame(hybrids.rows(operator)), part)
         if not rows["selected"].any():

@@ -257,7 +257,7 @@ def find_latents(
     labels are all of the T branch.
     """
     finder, records, view, start = Finder(config, panel, files, tasks), list[Found](), None, time.perf_counter()
-    for file in files.operators:
+    for file in files.operators[: config.discovery.finding_draws]:
         operator, name = read_operator(file, finder.parts.genes), Path(file).stem
         fits = list(finder.fit(operator, name, arm))
         heads = [fit.head for fit in fits if fit.head is not None]

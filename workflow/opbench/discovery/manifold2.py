@@ -54,14 +54,14 @@ class ManifoldFiles:
 class Ruled:
     """A part's ruler by pair of anchors (condensed), with the ranks of its shuffles and the distances of baselines.
 
-    shuffled (S, pairs) float32 ranks; pca: components -> distances by pair.
+    shuffled (S, pairs) float32 ranks; pca: name, as `pca2` or `raw_pca2` -> distances by pair.
     """
 
     n: int
     donor: np.ndarray
     target: np.ndarray
     shuffled: np.ndarray
-    pca: dict[int, np.ndarray]
+    pca: dict[str, np.ndarray]
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -121,18 +121,28 @@ class SecondManifold:
         }
 
     def _rule(self, name: str, ruler: np.ndarray) -> Ruled:
-        from sklearn.decomposition import PCA
-
-        part, inside = self.parts.parts[name], self.parts.parts["internal"]
-        axes = PCA(max(self.settings.baselines), svd_solver="full").fit(inside.x.astype(np.float64))
-        along = axes.transform(part.x.astype(np.float64))
+        part = self.parts.parts[name]
         drawn = shuffled_types(self.parts, name, self.settings.shuffles, self.seed)
         upper = np.triu_indices(len(part), 1)
         shuffled = np.empty((len(drawn), len(upper[0])), np.float32)
         for draw, anchor in enumerate(drawn):
             shuffled[draw] = ranks(ruler[anchor[upper[0]], anchor[upper[1]]])
-        pca = {c: pdist(along[:, :c]) for c in self.settings.baselines}
-        return Ruled(len(part), part.donor, ruler[upper], shuffled, pca)
+        return Ruled(len(part), part.donor, ruler[upper], shuffled, self._principal(part.x))
+
+    def _principal(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Distances by pair of anchors (a, G) in the first principal components of the internal anchors.
+
+        `pca<c>` of log1p standardised by the internal anchors, as the maps standardise features; `raw_pca<c>` of log1p.
+        """
+        from sklearn.decomposition import PCA
+
+        inside, out = self.parts.parts["internal"].x.astype(np.float64), dict[str, np.ndarray]()
+        deviation = inside.std(0)
+        for name, scale in (("pca", np.where(deviation > 0, deviation, 1)), ("raw_pca", 1.0)):
+            axes = PCA(max(self.settings.baselines), svd_solver="full").fit(inside / scale)
+            along = axes.transform(x / scale)
+            out |= {f"{name}{c}": pdist(along[:, :c]) for c in self.settings.baselines}
+        return out
 
     def bootstrap(self, name: str, distances: np.ndarray) -> np.ndarray:
         """Correlations with a part's ruler when its donors are drawn anew, always alike; none of one donor."""
@@ -144,7 +154,7 @@ class SecondManifold:
         return np.concatenate([weighted_spearman(distances, ruled.target, weight) for weight in weights])
 
     @cached_property
-    def _baseline_bootstraps(self) -> dict[tuple[str, int], np.ndarray]:
+    def _baseline_bootstraps(self) -> dict[tuple[str, str], np.ndarray]:
         return {
             (name, c): self.bootstrap(name, at) for name, ruled in self.ruled.items() for c, at in ruled.pca.items()
         }
@@ -199,7 +209,7 @@ class SecondManifold:
         values = {"correlation": (value, null, drawn)}
         for c, (theirs, shuffled) in pca.items():
             margins = drawn - self._baseline_bootstraps[name, c]
-            values[f"margin_pca{c}"] = (value - theirs, null - shuffled, margins)
+            values[f"margin_{c}"] = (value - theirs, null - shuffled, margins)
         floor = 1 / (len(null) + 1)
         out = [_row(name, chosen, True, "trust", self._trust(features, chosen.points[name]), ruled.n)]
         for quantity, (value, shuffled, drawn) in values.items():
@@ -218,7 +228,7 @@ class SecondManifold:
         for name, ruled in self.ruled.items():
             for c, distances in ruled.pca.items():
                 found = self._interval(self._baseline_bootstraps[name, c])
-                about = {"method": "pca", "neighbours": 0, "arm": "pca", "operator": f"pca{c}", "draw": 0}
+                about = {"method": "pca", "neighbours": 0, "arm": "pca", "operator": c, "draw": 0}
                 row = _row(name, None, False, "correlation", ruled.correlation(distances)[0], ruled.n, **found)
                 out.append(row | about)
         for quantity, side in zip(("ligands", "receptors"), self.sides, strict=True):
@@ -241,7 +251,7 @@ def _row(part: str, used: PlanarMap | None, chosen: bool, quantity: str, value: 
 
 
 def _untested(part: str, reason: str) -> dict:
-    return _row(part, None, False, "margin_pca2", NAN, 0) | {"status": "not_testable", "reason": reason}
+    return _row(part, None, True, "margin_pca2", NAN, 0) | {"status": "not_testable", "reason": reason}
 
 
 def map_interactions(config: Config, panel: str, files: ManifoldFiles, output: str | Path) -> None:
@@ -272,7 +282,7 @@ def _records(config: Config, files: ManifoldFiles) -> list[dict]:
     records += manifold.baselines()
     start = time.perf_counter()
     for arm, operators in files.operators.items():
-        for file in operators:
+        for file in operators[: config.discovery.finding_draws]:
             records += manifold.rows(Path(file).stem, file, arm)
             log.info("%s: %s, %.0f s", arm, Path(file).stem, time.perf_counter() - start)
     return records

@@ -105,14 +105,16 @@ def _bare(cells: "AnnData") -> pd.Series:
 
 
 def internal_donors(config: Config, panel: str, donors: Iterable[str]) -> list[str]:
-    """Donors drawn for the internal part; those that a campaign of the panel never tests come first.
+    """Donors drawn for the internal part; those that a campaign on their dataset never tests come first.
 
-    The draw is keyed by dataset, so that panels with the same donors divide them alike.
+    The draw is keyed by dataset, and campaigns count whatever their panel, so that panels with the same donors divide
+    them alike.
     """
     settings = config.discovery
-    never = {d for c in config.campaigns.values() if c.panel == panel for d in c.never_tested}
+    dataset = settings.panels[panel].internal
+    never = {d for c in config.campaigns.values() if c.test == dataset for d in c.never_tested}
     names = sorted(set(donors))
-    order = keyed_rng(settings.seed, "internal", settings.panels[panel].internal).permutation(names).tolist()
+    order = keyed_rng(settings.seed, "internal", dataset).permutation(names).tolist()
     order.sort(key=lambda donor: donor not in never)  # stable
     return order[: max(round(settings.internal_share * len(names)), 1)]
 

@@ -19,7 +19,7 @@ from opbench.adaptors.let_batch import BLOCK, fit_let_batch_rates
 from opbench.config import Config
 from opbench.discovery.distances import Pairs, pair_covariates, residualised
 from opbench.discovery.parts import Part, Parts, open_parts
-from opbench.discovery.scan_table import SCORES, complete
+from opbench.discovery.scan_table import SCORES, SINGLE, complete
 from opbench.discovery.separation import ThreeAxes, two_class_tasks
 from opbench.discovery.trust import Trust
 from opbench.io.errors import InputError
@@ -30,8 +30,8 @@ from opbench.models.device import choose_device
 from opbench.operators import coexpression, controls
 
 log = logging.getLogger("opbench.scan_heads")
-#: Arms with a matrix in the place of each head, and arms with one matrix for all of them.
-RANDOM, SINGLE = ("gaussian", "shuffle", "row_permuted"), ("uniform", "coexpression")
+#: Arms with a matrix in the place of each head; arms of `SINGLE` have one matrix for all of them.
+RANDOM = ("gaussian", "shuffle", "row_permuted")
 #: Groups of internal donors, each held out once.
 FOLDS = 3
 #: Anchors that a side of a two-class task needs.
@@ -80,6 +80,13 @@ def random_matrix(arm: str, matrix: np.ndarray, attention: AttentionSums, seed: 
     return values
 
 
+def single_matrix(arm: str, attention: AttentionSums) -> np.ndarray:
+    """The matrix (G, G) of an arm that has one: `uniform` attention, `coexpression`, or the genes themselves."""
+    if arm == "identity":
+        return np.eye(len(attention.genes), dtype=np.float32)
+    return {"uniform": coexpression.uniform, "coexpression": coexpression.coexpression}[arm](attention)
+
+
 class Scan:
     """The heads of a panel's attention file on the panel's parts."""
 
@@ -122,7 +129,7 @@ class Scan:
                     yield from self._fitted(arm, block, fakes, {draw: self.seeds[0]})
             log.info("%d of %d heads, %.0f s", first + len(block), len(self.heads), time.perf_counter() - start)
         for arm in SINGLE:
-            matrix = getattr(coexpression, arm)(self.attention)
+            matrix = single_matrix(arm, self.attention)
             for row in self._fitted(arm, [(-1, -1)], [matrix], dict(enumerate(self.seeds))):
                 yield from (row | {"layer": layer, "index": head} for layer, head in self.heads)
 

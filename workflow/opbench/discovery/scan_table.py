@@ -12,13 +12,16 @@ from opbench.io.tables import HEADS, read_table
 #: What a head is scored by.
 SCORES = ("residualised", "correlation", "trust", "auroc3")
 REAL, BEST = "real", "best"
+#: Arms with one matrix for all heads.
+SINGLE = ("uniform", "coexpression", "identity")
 
 
 def complete(rows: pd.DataFrame, settings: Discovery) -> pd.DataFrame:
     """Add ranks, the best head of each arm and draw, the chosen head, and statuses to the rows of a scan.
 
     rows: arm, draw, seed, part, layer, index, n and `SCORES`. A control's rank is the one that it would have among the
-    real heads of its head seed in the place of its own head; head `best` has the largest key of all heads.
+    real heads of its head seed in the place of its own head; head `best` has the largest key of all heads. Of an arm
+    with one matrix it is that matrix, the largest of nothing, and its reason says so.
     """
     key, small = settings.scan.key, rows["n"] < settings.gates.min_anchors
     rows = rows.assign(head="L" + rows["layer"].astype(str) + "H" + rows["index"].astype(str))
@@ -69,7 +72,7 @@ def choose(rows: pd.DataFrame, key: str, part: str) -> str:
 def _operators(rows: pd.DataFrame) -> np.ndarray:
     own = "head-L" + rows["layer"].astype(str) + "H" + rows["index"].astype(str)
     drawn = own + ":" + rows["arm"] + "-" + rows["draw"].astype(str)
-    return np.select([rows["arm"] == REAL, rows["arm"].isin(("uniform", "coexpression"))], [own, rows["arm"]], drawn)
+    return np.select([rows["arm"] == REAL, rows["arm"].isin(SINGLE)], [own, rows["arm"]], drawn)
 
 
 def _with_status(rows: pd.DataFrame, key: str, min_anchors: int) -> pd.DataFrame:
@@ -84,7 +87,17 @@ def _with_status(rows: pd.DataFrame, key: str, min_anchors: int) -> pd.DataFrame
         "",
     )
     status = np.select([few, rows[key].isna()], ["not_testable", "failed"], "ok")
-    return rows.assign(status=status, reason=reason)
+    rows = rows.assign(status=status, reason=reason)
+    return rows.assign(reason=np.where(rows["head"] == BEST, _of_best(rows), rows["reason"]))
+
+
+def _of_best(rows: pd.DataFrame) -> pd.Series:
+    """Reasons of `best` rows with what the choice is worth, where there was one."""
+    heads = rows.loc[(rows["arm"] == REAL) & (rows["head"] != BEST), "head"].nunique()
+    alone = f"one matrix: nothing to choose from, while the real heads are the best of {heads}"
+    chosen = "the best head is selected and tested on this part"
+    said = np.select([rows["status"] != "ok", rows["arm"].isin(SINGLE), rows["arm"] == REAL], ["", alone, chosen], "")
+    return (pd.Series(said, rows.index) + "; " + rows["reason"]).str.strip("; ")
 
 
 def chosen_head(file: str | Path) -> str:

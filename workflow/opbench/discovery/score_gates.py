@@ -2,7 +2,8 @@
 
 Heads are trained on internal anchors alone, which also give scaling and the donors that stop. On the internal part
 every random fifth, donor and branch is held out of a head of its own; on the other parts the head is frozen.
-Rows of `null_branch` and `null_labels` have the ruler's index as `draw`, those of arm `random_labels` the map's.
+Rows of `null_branch` and `null_labels` have the ruler's index as `draw`, those of arm `random_labels` the map's. The
+real operator's internal correlations take their p from `null_branch`, its blocked permutation from its own labels.
 """
 
 import logging
@@ -19,7 +20,18 @@ from opbench.adaptors.let import angle_distances
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
 from opbench.discovery.anchor_heads import BUDGETS, AnchorHeads, Division, divide, fit_heads
-from opbench.discovery.gates import ALL, GATES, IN_SAMPLE, NOTHING_HELD, Anchors, Gate, settled, together, unavailable
+from opbench.discovery.gates import (
+    ALL,
+    GATES,
+    HELD_OUT,
+    IN_SAMPLE,
+    NOTHING_HELD,
+    Anchors,
+    Gate,
+    settled,
+    together,
+    unavailable,
+)
 from opbench.discovery.holdouts import frozen_latents, groups, rankable, refitted_latents
 from opbench.discovery.parts import PARTS_OF_CHAIN, Parts, open_parts
 from opbench.discovery.rulers import NULL_BRANCH, NULL_LABELS, null_rulers, random_maps
@@ -35,6 +47,9 @@ DRIFT, REAL, RANDOM_LABELS = "drift", "real", "random_labels"
 #: Seconds of a head at both budgets, and of the gates of a latent (marrow, one thread).
 FIT, LATENT = 0.1, 0.15
 NONE = np.empty(0, int)
+#: Gates under random maps, and gates whose p is that of the null rulers.
+MAPPED = ("trustworthiness", "branch")
+RULED = ("correlation", "correlation_between", "geodesic", *HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,11 @@ class GateJob:
         count = self.config.discovery.seeds if self.arm in (DRIFT, *FIXED_ARMS) else 1
         return range(self.config.discovery.head_seed, self.config.discovery.head_seed + count)
 
+    @property
+    def _null_holdouts(self) -> int:
+        """Random holdouts under a null ruler."""
+        return min(max(self.settings.holdouts // 5, 2), self.settings.holdouts)
+
     def items(self) -> Iterator[Item]:
         """The operators, each with its features of all parts."""
         for file in self.files.operators:
@@ -99,6 +119,8 @@ class GateJob:
                     reason = self._why(part, item) or self.division.reason
                     yield from self._rows(unavailable((*GATES, ALL), reason), part, about)
                 yield from self._rows(self._no_dimension(self.division.reason), DIMENSION, about)
+                if item.arm == REAL and seed == first:
+                    yield from self._no_nulls(self.division.reason, about)
                 continue
             by_width = {width: self._fit(item, width, seed) for width in {self.width, *self.settings.widths}}
             heads = by_width[self.width]
@@ -180,8 +202,18 @@ class GateJob:
                 own = about | {"width": d, "learning_rate": by_width[d].learning_rate}
                 yield from self._rows(found, DIMENSION, own, [budget])
 
+    def _no_nulls(self, reason: str, about: dict) -> Iterator[dict]:
+        """Rows of null rulers and random maps where no head can be trained."""
+        for kind in (NULL_BRANCH, NULL_LABELS):
+            yield from self._rows(unavailable((*GATES, ALL), reason), kind, about)
+        yield from self._rows(unavailable(MAPPED, reason), CONTROL, about | {"arm": RANDOM_LABELS})
+
     def _null_rulers(self, item: Item, about: dict) -> Iterator[dict]:
-        """The internal gates again under each null ruler, with the first head seed; `draw` is the ruler's index."""
+        """The internal gates again under each null ruler, with the first head seed; `draw` is the ruler's index.
+
+        Of the random holdouts only a fifth, at least 2, is held out of heads of its own, as these are most of the cost;
+        donors and branches are all held out. A mean over fewer fifths spreads more, so that its p errs upwards.
+        """
         parts, count = self.parts, self.settings.rulers
         for kind in (NULL_BRANCH, NULL_LABELS):
             internal = parts.parts[INTERNAL]
@@ -191,7 +223,7 @@ class GateJob:
                 if null is None:
                     yield from self._rows(unavailable((*GATES, ALL), "no other ruler of this kind exists"), kind, where)
                     break
-                anchors = Anchors(*null, self.config)
+                anchors = Anchors(*null, self.config, self._null_holdouts)
                 division = divide(anchors.part, NONE, self.config)
                 if division.reason:
                     yield from self._rows(unavailable((*GATES, ALL), division.reason), kind, where)
@@ -203,9 +235,8 @@ class GateJob:
     def _random_maps(self, item: Item, heads: AnchorHeads, about: dict) -> Iterator[dict]:
         """The control part under random stages of its cell types; `draw` is the map's index."""
         about = about | {"arm": RANDOM_LABELS, "learning_rate": heads.learning_rate}
-        names = ("trustworthiness", "branch")
         if reason := self._why(CONTROL, item):
-            yield from self._rows(unavailable(names, reason), CONTROL, about)
+            yield from self._rows(unavailable(MAPPED, reason), CONTROL, about)
             return
         anchors, ontology = self.anchors[CONTROL], Ontology.read(self.files.ontology)
         for budget, head in heads.items():
@@ -222,10 +253,29 @@ class GateJob:
     def estimate(self) -> float:
         """Seconds that the operators will take on one thread, to a factor of about 2."""
         part = self.parts.parts[INTERNAL]
-        refits = sum(rankable(part, self.parts.ruler, one.rows) for one in self.anchors[INTERNAL].held)
+        able = [rankable(part, self.parts.ruler, one.rows) for one in self.anchors[INTERNAL].held]
+        refits, spared = sum(able), sum(able[self._null_holdouts : self.settings.holdouts])
         one = (refits + len({self.width, *self.settings.widths})) * FIT + 2 * len(self.parts.parts) * LATENT
-        null = 2 * self.settings.rulers * (refits * FIT + 2 * LATENT) if self.arm == DRIFT else 0
+        null = 2 * self.settings.rulers * ((refits - spared) * FIT + 2 * LATENT) if self.arm == DRIFT else 0
         return len(self.files.operators) * len(self.seeds) * one + null
+
+
+def with_ruler_null(rows: pd.DataFrame) -> pd.DataFrame:
+    """Fill p, its floor and the null's mean and q95 of the real internal rows of `RULED` from those of `null_branch`.
+
+    Class re-assignment inside branches is the structured null of rulers (spec L 6): over the n rulers with a value at
+    the same budget and gate, p = (1 + #{null >= value}) / (1 + n). Head seeds are all read against the rulers of the
+    first.
+    """
+    rows, real, value = rows.copy(), rows["arm"] == REAL, rows["value"]
+    nulls = rows[real & (rows["part"] == NULL_BRANCH) & rows["gate"].isin(RULED) & value.notna()]
+    for (budget, gate), null in nulls.groupby(["budget", "gate"])["value"]:
+        mine = real & (rows["part"] == INTERNAL) & (rows["budget"] == budget) & (rows["gate"] == gate) & value.notna()
+        drawn, floor = null.to_numpy(), 1 / (1 + len(null))
+        rows.loc[mine, "p"] = [(1 + (drawn >= one).sum()) * floor for one in value[mine]]
+        rows.loc[mine, "p_floor"] = floor
+        rows.loc[mine, ["null_mean", "null_q95"]] = drawn.mean(), np.quantile(drawn, 0.95)
+    return rows
 
 
 def score_gates(config: Config, panel: str, arm: str, files: GateFiles, output: str | Path) -> None:
@@ -237,4 +287,4 @@ def score_gates(config: Config, panel: str, arm: str, files: GateFiles, output: 
     for number, item in enumerate(gates.items(), 1):
         records += gates.run(item)
         log.info("%s (%d of %d), %.0f s", item.name, number, count, time.perf_counter() - start)
-    write_table(pd.DataFrame(records)[SCHEMA.names], output, SCHEMA)
+    write_table(with_ruler_null(pd.DataFrame(records))[SCHEMA.names], output, SCHEMA)

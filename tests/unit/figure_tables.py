@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from discovery_tables_b import chain_tables
 from evidence_tables import battery
+from geometry_tables import geometry_table
 
 from opbench.claims.evaluate import Run, evaluate_claims
 from opbench.claims.read import read_claims
@@ -237,7 +238,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
-        **discovery_tables.world(), **chain_tables(),
+        **discovery_tables.world(), **chain_tables(), "geometry": geometry_table(),
     }  # fmt: skip
 
 
@@ -249,5 +250,5 @@ def write_world(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list
 
 def scope_of(name: str) -> str:
     """A scope of this world for a figure, by the kind that the catalogue gives it."""
-    kinds = {"campaign": "lodo", "pseudotime": "lodo", "battery": "evidence", "run": "demo"}
+    kinds = {"campaign": "lodo", "pseudotime": "lodo", "battery": "evidence", "run": "demo", "geometry": "demo"}
     return kinds.get(FIGURES[name][2], "marrow")

@@ -2,7 +2,8 @@
 
 #: Figure -> (tables that it needs, tables that may be left out, scope). A scope is a panel, a campaign of methods, one
 #: that scores pseudotime, a battery of control arms, a panel whose heads are swept, a panel of the
-#: discovery chain, one with compaction and factors (chain) or a second manifold (communication), or the run.
+#: discovery chain, one with compaction and factors (chain) or a second manifold (communication), or the run;
+#: `geometry` is the run where its tensors of gene representations are analysed.
 FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "cells_per_donor": (("panels", "splits"), (), "panel"),
     "latent_view": (("latent",), (), "campaign"),
@@ -29,4 +30,13 @@ FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "gene_programs": (("programs",), ("enrichment",), "chain"),
     "runtime": (("ratio",), (), "run"),
     "claims_board": (("claims",), (), "run"),
+    "geometry_spectrum": (("geometry",), (), "geometry"),
+    "geometry_compartments": (("geometry",), (), "geometry"),
+    "geometry_ppi": (("geometry",), (), "geometry"),
+    "geometry_tf_target": (("geometry",), (), "geometry"),
+    "geometry_edges": (("geometry",), (), "geometry"),
+    "geometry_signs": (("geometry",), (), "geometry"),
+    "geometry_convergence": (("geometry",), (), "geometry"),
+    "geometry_markers": (("geometry",), (), "geometry"),
+    "geometry_board": (("geometry",), ("claims",), "geometry"),
 }

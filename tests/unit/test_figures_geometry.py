@@ -1,0 +1,182 @@
+"""Figures of the geometry: what they draw is what the table says, and what could not be tested says why."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from geometry_tables import geometry_claims, geometry_table
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from opbench.figures import geometry_board, style
+from opbench.figures import geometry_rows as geometry
+from opbench.figures.draw import FIGURES, draw
+from opbench.io import tables as contracts
+from opbench.io.errors import InputError
+
+NAMES = [name for name in FIGURES if name.startswith("geometry")]
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return {"geometry": geometry_table(), "claims": geometry_claims()}
+
+
+def words(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+
+
+def beyond(figure) -> set[Text]:
+    """Labels of ticks beyond the ends of their axis, and of axes without frame: they are not drawn."""
+    out = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            out |= {t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high or not ax.axison}
+            out |= {t.label1 for t in axis.get_minor_ticks()}
+        out |= set() if ax.get_visible() else set(ax.findobj(Text))
+    return out
+
+
+def test_the_tables_keep_their_contracts():
+    contracts.to_table(geometry_table(), contracts.GEOMETRY, "geometry")
+    contracts.to_table(geometry_claims(), contracts.CLAIMS, "claims")
+    assert len(NAMES) == 9
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_lie_inside_the_page_and_are_large_enough(tables, name, few):
+    table = tables["geometry"]
+    if few:  # one scope, two spaces
+        table = table[(table["scope"] == "nonzero") & (table["space"] != "coexpression")]
+    figure, source = draw(name, tables | {"geometry": table}, "demo")
+    assert len(source)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box, renderer = figure.bbox, canvas.get_renderer()
+    for text in set(figure.findobj(Text)) - beyond(figure):
+        if not text.get_text().strip() or not text.get_visible():
+            continue
+        extent = text.get_window_extent(renderer)
+        assert -1 <= extent.x0 <= extent.x1 <= box.x1 + 1, text.get_text()
+        assert -1 <= extent.y0 <= extent.y1 <= box.y1 + 1, text.get_text()
+        assert text.get_fontsize() >= style.SMALL, text.get_text()
+    width, height = figure.get_size_inches()
+    assert width <= style.DOUBLE + 1e-9
+    assert height <= 247 * style.MM
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_could_not_be_tested_gives_the_reason(tables, name):
+    lost = tables["geometry"].assign(value=np.nan, status="not_testable", reason="The file kb.tsv is not there.")
+    figure, source = draw(name, {"geometry": lost}, "demo")
+    assert source.empty or name == "geometry_board"
+    assert "The file kb.tsv is not there." in " ".join(" ".join(words(figure)).split())
+    figure, source = draw(name, {"geometry": lost.iloc[:0]}, "demo")
+    assert source.empty
+    assert "demo" in " ".join(words(figure))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "geometry_board"])
+def test_an_unknown_run_is_one_sentence(tables, name):
+    with pytest.raises(InputError, match="no row has run 'nowhere'"):
+        draw(name, tables, "nowhere")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_space_without_nulls_or_intervals_is_enough(tables, name):
+    table = tables["geometry"]
+    bare = table[(table["space"] == "model") & (table["scope"] == "all_rows")].assign(
+        ci_low=np.nan, ci_high=np.nan, null="", p=np.nan, p_family=np.nan, null_mean=np.nan, null_sd=np.nan,
+        null_q95=np.nan, permutations=0)  # fmt: skip
+    keys = ["analysis", "layer", "axis", "term", "quantity"]
+    figure, source = draw(name, {"geometry": bare.drop_duplicates(keys)}, "demo")
+    assert len(source)
+    FigureCanvasAgg(figure).draw()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_quantity_may_be_absent(tables, name):
+    table = tables["geometry"]
+    table = table[table["scope"] == "nonzero"]
+    analyses = {"geometry_ppi": ["ppi", "ppi_model"]}.get(name, [name.removeprefix("geometry_")])
+    for quantity in sorted(set(table.loc[table["analysis"].isin(analyses), "quantity"])):
+        figure, _ = draw(name, {"geometry": table[table["quantity"] != quantity]}, "demo")
+        assert words(figure)
+
+
+def test_dots_of_the_map_are_the_cells_that_pass_max_t(tables):
+    figure, source = draw("geometry_compartments", tables, "demo")
+    mine = source[(source["space"] == "model") & (source["scope"] == "nonzero") & (source["null"] == "strata")]
+    filled, hollow = figure.axes[0].collections[:2]
+    assert len(filled.get_offsets()) == (mine["p_family"] <= 0.05).sum() > 0
+    assert len(hollow.get_offsets()) == ((mine["p"] <= 0.05) & (mine["p_family"] > 0.05)).sum() > 0
+    framed = source[(source["space"] == "model") & (source["scope"] == "nonzero") & (source["null"] == "paper")]
+    assert len(figure.axes[0].patches) == (framed["p"] <= 0.05).sum() > 0
+
+
+def test_the_null_band_spans_what_the_side_says():
+    rows = pd.DataFrame({"side": ["greater", "two-sided", "less"], "null_mean": 1.0, "null_sd": 0.1, "null_q95": 1.2})
+    low, high = geometry.null_limits(rows)
+    np.testing.assert_allclose(low, [1.0, 1 - 0.196, 1 - 0.1645])
+    np.testing.assert_allclose(high, [1.2, 1.196, 1.0])
+
+
+def test_p_says_when_it_is_the_smallest_there_is():
+    assert geometry.p_text(1 / 60, 1 / 60) == "≤ 0.017"
+    assert geometry.p_text(0.5, 1 / 60) == "0.5"
+    assert geometry.p_text(np.nan) == "–"
+
+
+def test_ppi_names_the_exact_p_and_what_five_bins_can_give(tables):
+    figure, _ = draw("geometry_ppi", tables, "demo")
+    said = " ".join(" ".join(words(figure)).split())
+    assert "exact p ≤ 0.017" in said
+    assert "cannot give an exact p below 0.017" in said
+
+
+def test_the_board_takes_the_larger_of_two_matched_nulls_and_the_random_model(tables):
+    table = tables["geometry"]
+    board = geometry_board.headline_rows(table, tables["claims"]).set_index("headline")
+    row = board.loc["SV2: interacting proteins share a pole"]
+    mine = table.query("analysis == 'ppi' and quantity == 'copole_rate' and axis == 'SV2' and term == 'combined' and "
+                       "scope == 'nonzero'")  # fmt: skip
+    here = mine[(mine["space"] == "model") & (mine["layer"] == 11)].set_index("null")
+    assert row["value"] == here.loc["degree", "value"]
+    assert row["matched_p"] == here.loc[["degree", "strata"], "p_family"].max()
+    assert row["paper_p"] == here.loc["paper", "p"]
+    assert row["layers"] == 12  # the input is no block
+    assert row["random"] == mine[(mine["space"] == "random") & (mine["layer"] == 11)]["value"].iloc[0]
+    bins = board.loc["SV2: ρ over five STRING bins"]
+    assert bins["paper_p"] == 2 / 120
+    slope = table.query("quantity == 'gradient_slope' and space == 'model' and scope == 'nonzero'")
+    assert bins["matched_p"] == slope["p_family"].item()
+
+
+def test_verdicts_come_from_claims_of_the_geometry_alone(tables):
+    verdicts = geometry_board.headline_rows(tables["geometry"], tables["claims"]).set_index("headline")["verdict"]
+    assert verdicts["SV5-7: who regulates whom, early"] == "not_separable"
+    assert (verdicts != "").sum() == 1
+    other = tables["claims"].assign(family="operator")
+    assert (geometry_board.headline_rows(tables["geometry"], other)["verdict"] == "").all()
+
+
+def test_a_headline_of_absent_genes_gives_the_reason(tables):
+    table = tables["geometry"]
+    lost = table["term"].isin(["BATF"])
+    table = table.assign(
+        value=table["value"].mask(lost), status=table["status"].mask(lost, "not_testable"),
+        reason=table["reason"].mask(lost, "BATF is not in this scope."),
+    )  # fmt: skip
+    board = geometry_board.headline_rows(table).set_index("headline")
+    assert np.isnan(board.loc["BATF comes nearer to PAX5", "value"])
+    assert board.loc["BATF comes nearer to PAX5", "reason"] == "BATF is not in this scope."
+    assert np.isfinite(board.loc["BACH2 comes nearer to PAX5", "value"])
+
+
+def test_a_headline_takes_no_other_term_than_its_own(tables):
+    table = tables["geometry"]
+    board = geometry_board.headline_rows(table[table["term"] != "Secreted"]).set_index("headline")
+    assert np.isnan(board.loc["SV1: secreted at a pole", "value"])
+    assert board.loc["SV1: secreted at a pole", "reason"] == "No row is of a term named like secreted or extracellular."
+    assert geometry_board.headline_rows(table)["term"].iloc[0] == "Secreted"

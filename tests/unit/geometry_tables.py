@@ -1,11 +1,25 @@
 """A GEOMETRY table of a made-up run, in the shapes of a real one: 12 blocks and the input, three spaces, two scopes."""
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from opbench.geometry import planted
+from opbench.geometry.attention_geometry import attention_rows
+from opbench.geometry.compartments import compartment_rows, order_rows
+from opbench.geometry.convergence import convergence_rows
+from opbench.geometry.edges import edge_rows
+from opbench.geometry.markers import marker_rows
+from opbench.geometry.pair_model import pair_model_rows
+from opbench.geometry.ppi import copole_rows, gradient_rows, matched_rows
+from opbench.geometry.rows import stack
+from opbench.geometry.scopes import spectral_coordinates
+from opbench.geometry.signs import sign_rows
+from opbench.geometry.spectrum import spectrum_rows
+from opbench.geometry.tf_target import tf_target_rows
 from opbench.io import tables as contracts
 from opbench.io.seeds import keyed_rng
 
@@ -16,7 +30,7 @@ AXES = [f"SV{axis}" for axis in range(1, 8)]
 SUBSPACES = ["SV5-7", "SV2-4"]
 TERMS = ["Secreted", "Endoplasmic reticulum", "Mitochondria", "Cytosol", "Nucleoplasm", "Plasma membrane"]
 SEQUENCE = ["Mitochondria", "Endoplasmic reticulum", "Secreted"]
-CHANNELS = ["combined", "physical", "textmining"]
+CHANNELS = ["combined", "experiments", "not_transcripts"]
 TESTED = ["BATF", "BACH2", "PRDM1", "BCL6", "SPIB"]
 PERMUTATIONS = 5000
 #: Where the model stands above the null's middle, in standard deviations of the null.
@@ -78,7 +92,7 @@ def _ppi(rows: Rows) -> None:
     nulls = tuple((name, "greater") for name in ("degree", "strata", "paper"))
     for channel in CHANNELS:
         rows.add("ppi", "copole_rate", AXES, [channel], centre=0.122, sd=0.022, half=0.02, nulls=nulls, n=3364)
-        rows.add("ppi", "copole_excess", AXES, [channel], centre=0.0, sd=0.02, half=0.02, n=3000)
+    rows.add("ppi", "copole_excess", AXES, CHANNELS[:1], centre=0.0, sd=0.02, half=0.02, n=3000)
     for index in range(5):
         rows.add("ppi", "bin_rate", ["SV2"], [f"Q{index + 1}"], centre=0.122, sd=0.022, n=673, nulls=nulls[1:],
                  lift=LIFT[rows.space] * (index + 1) / 3)  # fmt: skip
@@ -121,7 +135,7 @@ def _signs(rows: Rows) -> None:
     rows.add("signs", "auroc_repression", centre=0.53, sd=0.03, half=0.06, n=141, **shared)
     nulls = (("tf_signs", "two-sided"), ("paper", "two-sided"))
     rows.add("signs", "difference", sd=0.03, half=0.06, nulls=nulls, lift=0.5, n=411, **shared)
-    rows.add("signs", "movable_share", layers=[np.nan], centre=0.6, n=411)
+    rows.add("signs", "movable_share", layers=[np.nan], centre=0.6, n=411, nulls=(("tf_signs", ""),))
 
 
 def _convergence(rows: Rows) -> None:
@@ -182,6 +196,43 @@ def geometry_table() -> pd.DataFrame:
     frame["reason"] = frame["reason"].fillna("") if "reason" in frame else ""
     frame.loc[frame["status"] == "not_testable", "value"] = np.nan
     frame = frame.assign(run="demo", family="geometry", q=frame["p"], p_bonferroni=(frame["p"] * 100).clip(upper=1))
+    return frame[contracts.GEOMETRY.names]
+
+
+def planted_table() -> pd.DataFrame:
+    """Rows that the analyses themselves write of a small planted tensor, so that no name is made up."""
+    kept = {"permutations": 19, "bootstraps": 2}
+    rng, n = keyed_rng("planted table"), planted.GENES
+    tensor, large = planted.draw_tensor(rng), planted.draw_tensor(rng, n=2000)
+    spectral = spectral_coordinates(tensor, "nonzero", axes=planted.WIDTH)
+    strata, r = np.arange(n) // 40, np.corrcoef(rng.normal(size=(n, 30)))
+    member = pd.DataFrame({name: np.arange(n) % size == 0 for size, name in enumerate(SEQUENCE, 3)}, tensor.genes).T
+    pairs = planted.draw_graph(rng, tensor, 0.5)
+    scores = rng.uniform(0.4, 1, len(pairs))
+    table = planted.regulation(rng, tensor, True)
+    table["sign"] = np.where(rng.random(len(table)) < 0.4, "repression", "activation")
+    panel = {f"G{index:03d}": f"type{index % 4}" for index in range(20)}
+    attended = replace(
+        tensor, attention=rng.random((planted.LAYERS, n, n)).astype(np.float32),
+        cotokenised=np.full((n, n), 9), attention_genes=tensor.genes,
+    )  # fmt: skip
+    classes, covariates = (np.arange(n) % 3 == 0).astype(np.int64), tensor.covariates(spectral.rows)
+    rows = [
+        spectrum_rows(tensor, spectral),
+        compartment_rows(spectral, member, strata, **kept),
+        order_rows(spectral, member, SEQUENCE, strata, permutations=19),
+        copole_rows(spectral, pairs, strata, **kept),
+        matched_rows(spectral, pairs, r, bootstraps=2),
+        gradient_rows(spectral, pairs, scores, strata, permutations=19),
+        pair_model_rows(spectral, pairs, scores, r, tensor.mean, strata, **kept),
+        tf_target_rows(spectral, classes, covariates, strata, full=tensor.tensor, random_subspaces=9, **kept),
+        edge_rows(spectral, table, r, tensor.mean, strata, **kept),
+        sign_rows(spectral, table, **kept),
+        convergence_rows(large, np.arange(2000), ["G003", "G010", "G020", "BATF"], ["G000"], permutations=19),
+        marker_rows(tensor, spectral.rows, panel, r[:20, :20], strata, **kept),
+        attention_rows(attended, spectral, pairs, strata, **kept),
+    ]
+    frame = stack(rows).assign(space="model", run="demo", family="", q=np.nan, p_bonferroni=np.nan)
     return frame[contracts.GEOMETRY.names]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from geometry_tables import geometry_claims, geometry_table
+from geometry_tables import geometry_claims, geometry_table, planted_table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -180,3 +180,41 @@ def test_a_headline_takes_no_other_term_than_its_own(tables):
     assert np.isnan(board.loc["SV1: secreted at a pole", "value"])
     assert board.loc["SV1: secreted at a pole", "reason"] == "No row is of a term named like secreted or extracellular."
     assert geometry_board.headline_rows(table)["term"].iloc[0] == "Secreted"
+
+
+@pytest.fixture(scope="module")
+def written():
+    return planted_table()
+
+
+def test_the_made_up_table_has_the_names_that_the_analyses_write(written, tables):
+    def names(table: pd.DataFrame, *columns: str) -> set[tuple[str, ...]]:
+        return set(table[list(columns)].itertuples(index=False, name=None))
+
+    made = tables["geometry"].query("space == 'model' and status == 'ok'")
+    true = written.replace({"null": {"labels_exact": "labels"}})
+    keys = ("analysis", "quantity", "null")
+    # A made-up row that nothing writes would test what can never be drawn.
+    assert names(made, *keys) <= names(true, *keys)
+    subspaces = ["tf_target", "edges", "signs", "ppi_model", "markers"]
+    mine, theirs = (table[table["analysis"].isin(subspaces)] for table in (made, true))
+    assert names(mine, "analysis", "axis") <= names(theirs, "analysis", "axis")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_of_the_analyses_themselves_are_drawn(written, name):
+    figure, source = draw(name, {"geometry": written}, "demo")
+    assert len(source)
+    FigureCanvasAgg(figure).draw()
+
+
+def test_a_board_of_the_analyses_own_rows_has_every_number_but_those_of_absent_terms(written):
+    board = geometry_board.headline_rows(written).set_index("headline")
+    lost = set(board.index[board["value"].isna()])
+    assert lost <= {"BATF comes nearer to PAX5", "BACH2 comes nearer to PAX5"}
+    held = board.drop(index=list(lost))
+    assert held["matched_p"].notna().all()
+    assert set(held.index[held["paper_p"].isna()]) == {
+        "SV1: compartments in sequence",
+        "SV2-7: the same beyond covariates",
+    }

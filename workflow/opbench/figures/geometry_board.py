@@ -37,6 +37,7 @@ class Headline:
 HEADLINES = (
     Headline("SV1: secreted at a pole", "compartments", "odds_ratio", "SV1",
              ("secreted", "extracellular"), "last"),
+    Headline("SV1: endoplasmic reticulum at a pole", "compartments", "odds_ratio", "SV1", ("endoplasmic",), "last"),
     Headline("SV1: compartments in sequence", "compartments", "peaks_in_order", "SV1"),
     Headline("SV2: interacting proteins share a pole", "ppi", "copole_rate", "SV2", ("combined",), "last",
              ("degree", "strata")),

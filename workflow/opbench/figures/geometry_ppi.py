@@ -19,7 +19,7 @@ NULLS = {
 }
 #: Colours, markers and lines of the channels of STRING, in the order of the table.
 CHANNELS = (("blue", "o", "-"), ("vermillion", "s", "--"), ("green", "^", "-."), ("purple", "D", ":"))
-TOP, MAP, FOOT, GAP = 46.0, 34.0, 31.0, 6.0  # mm
+TOP, MAP, FOOT, GAP = 46.0, 34.0, 34.0, 6.0  # mm
 #: The maps' colours end at so many standard deviations.
 LARGEST = 6.0
 
@@ -29,7 +29,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     rows, why = geometry.analysis_rows(tables, scope, "ppi", "ppi_model")
     if rows.empty:
         return canvas.note_figure(why), rows
-    rows = rows[rows["scope"] == geometry.primary(rows)]
+    rows = geometry.primary_of_each(rows)
     channel = geometry.preferred(list(rows.loc[rows["quantity"] == "copole_rate", "term"]), "combined")
     maps = geometry.pick(rows, quantity="copole_rate", term=channel)
     maps = maps.assign(z=(maps["value"] - maps["null_mean"]) / maps["null_sd"].where(maps["null_sd"] > 0))
@@ -42,7 +42,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     panels = [figure.add_axes(geometry.box(*box, height)) for box in boxes]
     _gradient(panels[0], rows, axis)
     _partial(panels[1], rows, layers)
-    _channels(panels[2], rows, layers, axis or "SV2")
+    channels = _channels(panels[2], rows, layers, axis or "SV2")
     image = None
     for line, space in enumerate(spaces):
         for column, (null, title) in enumerate(NULLS.items()):
@@ -53,6 +53,9 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             ax.set_xlabel("layer" if line == len(spaces) - 1 else "")
             if line == 0 and column == 0:
                 ax.set_title(f"{name}. {title}")
+    if channels:
+        figure.legend(handles=[canvas.key("", "top right:"), *channels], loc="lower right", ncols=6,
+                      bbox_to_anchor=(0.995, 27.5 / height), handlelength=1.4)  # fmt: skip
     if image is not None:
         _keys(figure, image, height)
     geometry.ticks_in_view(figure)
@@ -108,26 +111,31 @@ def _partial(ax: Axes, rows: pd.DataFrame, layers: list[float]) -> None:
     ax.set_title(f"Pair by pair, {axis or 'no value'}\n{geometry.n_text(whole, 'pairs')}")
 
 
-def _channels(ax: Axes, rows: pd.DataFrame, layers: list[float], axis: str) -> None:
-    """Co-pole rate of pairs less that of matched non-pairs by channel of STRING, model."""
-    whole = geometry.pick(rows, quantity="copole_excess", space="model", axis=axis)
+def _channels(ax: Axes, rows: pd.DataFrame, layers: list[float], axis: str) -> list[Line2D]:
+    """Co-pole rate by channel less its mean over rewired graphs, and less that of like non-pairs; gives its keys."""
+    rates = geometry.pick(rows, quantity="copole_rate", space="model", axis=axis, null="degree")
+    columns = ["value", "ci_low", "ci_high"]
+    rates = rates.assign(**{name: rates[name] - rates["null_mean"] for name in columns})
+    excess = geometry.pick(rows, quantity="copole_excess", space="model", axis=axis)
     geometry.layer_axis(ax, layers or [0.0, 1.0])
     handles = []
-    names = geometry.ordered(list(whole["term"]), ["combined", "physical", "experimental", "textmining"])
+    names = geometry.ordered(list(rates["term"]), ["combined", "physical", "experiments", "experimental"])
     for index, (name, (tint, marker, line)) in enumerate(zip(names, CHANNELS, strict=False)):
         colour = OKABE_ITO[tint]
-        mine = geometry.pick(whole, term=name)
+        mine = geometry.pick(rates, term=name)
         shift = 0.16 * (index - (min(len(names), len(CHANNELS)) - 1) / 2)
         geometry.curve(ax, mine.assign(layer=mine["layer"] + shift), colour, marker, line)
-        handles.append(Line2D([], [], color=colour, marker=marker, ms=2.8, ls=line, label=name.replace("_", " ")))
+        label = f"{name.replace('_', ' ')} {geometry.n_text(mine, '').removeprefix('n = ').strip()}"
+        handles.append(Line2D([], [], color=colour, marker=marker, ms=2.8, ls=line, label=label))
+    like = geometry.pick(excess, term=geometry.preferred(list(excess["term"]), "combined"))
+    if len(like):
+        ax.vlines(like["layer"] + 0.32, like["ci_low"], like["ci_high"], color=INK, lw=0.6, zorder=3)
+        ax.plot(like["layer"] + 0.32, like["value"], ls="", marker="D", ms=2.4, mfc="white", mec=INK, mew=0.6, zorder=4)
+        handles.append(canvas.key("D", "combined, less like non-pairs", False, size=2.4))
     ax.axhline(0, color=GREY, lw=0.6, zorder=1)
     ax.set_ylabel("co-pole rate, excess")
-    n = geometry.n_text(whole, "pairs")
-    ax.set_title(f"{axis}, model: pairs less non-pairs\nof like r and degree; {n}")
-    if handles:
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high + 0.42 * (high - low))
-        ax.legend(handles=handles, loc="upper right", ncols=2, borderpad=0, labelspacing=0.2, columnspacing=0.8)
+    ax.set_title(f"{axis}, model, by channel (pairs):\nrate less that of rewired graphs")
+    return handles
 
 
 def _map(ax: Axes, rows: pd.DataFrame, layers: list[float], labelled: bool) -> AxesImage | None:
@@ -177,10 +185,12 @@ def _notes(rows: pd.DataFrame, maps: pd.DataFrame, axis: str, channel: str) -> l
     exact = geometry.pick(rows, quantity="gradient_spearman_published", space="model")
     if len(exact):
         said += f"So few bins cannot give an exact p below {geometry.p_text(exact['p_floor'].iloc[0])}. "
-    pairs = geometry.n_text(maps, "pairs")
+    pairs, models = geometry.n_text(maps, "pairs"), rows[rows["analysis"] == "ppi_model"]
+    other = f" ({geometry.scope_name(geometry.primary(models))})" if len(models) else ""
+    scope = geometry.scope_name(geometry.primary(maps if len(maps) else rows)).capitalize()
     return [
-        f"{geometry.scope_name(geometry.primary(rows)).capitalize()}; maps: channel {channel or '–'}, {pairs}, "
-        f"{geometry.permutations_text(maps)} Dots of the first panel are blocks. {said}",
-        "Bars: 95 % interval, genes resampled. Given in the second panel: co-expression, degree sum, mean expression. "
-        "A rate is more than hubs and expression only where it passes both matched nulls.",
+        f"{scope}; maps: channel {channel or '–'}, {pairs}, {geometry.permutations_text(maps)} "
+        f"Dots of the first panel are blocks. {said}",
+        f"Bars: 95 % interval, genes resampled. Given in the second panel{other}: co-expression, degree sum, mean "
+        "expression. A rate is more than hubs and expression only where it passes both matched nulls.",
     ]

@@ -54,6 +54,14 @@ def primary(rows: pd.DataFrame) -> str:
     return ordered(list(rows["scope"]), list(SCOPES))[0]
 
 
+def primary_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each quantity in the primary scope of its own: what holds all pairs of genes is made for small scopes alone."""
+    if rows.empty:
+        return rows
+    kept = [part[part["scope"] == primary(part)] for _, part in rows.groupby(["analysis", "quantity"], sort=False)]
+    return pd.concat(kept).sort_index()
+
+
 def preferred(names: Sequence[str], *wanted: str) -> str:
     """The first of `wanted` that is there, else the first by name; empty where there is none."""
     return next((name for name in wanted if name in set(names)), min(names, default=""))

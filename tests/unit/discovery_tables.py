@@ -91,7 +91,8 @@ def _part_gates(part: str, place: int, arm: str, draw: int, budget: str) -> list
 def make_gates() -> pd.DataFrame:
     rows = []
     for (arm, draw, operator, seed), budget in itertools.product(_units(), ("fixed", "plateau")):
-        about = {"head": "let", "width": 10, "budget": budget, "arm": arm, "operator": operator, "draw": draw,
+        about = {"head": "let", "width": 10, "budget": budget, "learning_rate": 0.005, "arm": arm,
+                 "operator": operator, "draw": draw,
                  "seed": seed, "status": "cap" if draw == 1 else "ok", "reason": ""}  # fmt: skip
         for place, part in enumerate(PARTS):
             rows += [about | {"part": part} | gate for gate in _part_gates(part, place, arm, draw, budget)]

@@ -36,3 +36,9 @@ class Checkout:
         env = self.environment() | environment
         command = self.command(*args, config=config)
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+
+    def opbench(self, *args: str) -> subprocess.CompletedProcess:
+        """One command beside a run, of this copy's package."""
+        command = [sys.executable, "-m", "opbench", *args]
+        env = self.environment() | {"PYTHONPATH": str(self.folder / "workflow")}
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)

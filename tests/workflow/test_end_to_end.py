@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import anndata
 import pandas as pd
 import pytest
 import yaml
@@ -21,7 +22,10 @@ CONTRACTS = {
     "scores": t.SCORES, "comparisons": t.COMPARISONS, "costs": t.COSTS, "splits": t.SPLITS,
     "leakage": t.LEAKAGE, "panels": t.PANELS, "summary": t.SUMMARY, "nulls": t.NULLS, "ratio": t.RATIO,
     "evidence": t.EVIDENCE, "claims": t.CLAIMS, "operator_facts": t.OPERATOR_FACTS,
-    "embedding_repeat": t.EMBEDDING_REPEAT, "sweeps": t.SWEEPS,
+    "embedding_repeat": t.EMBEDDING_REPEAT, "sweeps": t.SWEEPS, "parts": t.PARTS, "part_overlap": t.PART_OVERLAP,
+    "gates": t.GATES, "hybrids": t.HYBRIDS, "heads": t.HEADS, "latent_findings": t.LATENT_FINDINGS,
+    "part_views": t.PART_VIEWS, "manifold2": t.MANIFOLD2, "compaction": t.COMPACTION, "factors": t.FACTORS,
+    "programs": t.PROGRAMS, "enrichment": t.ENRICHMENT, "geometry": t.GEOMETRY,
 }  # fmt: skip
 
 
@@ -109,6 +113,33 @@ def test_donors_never_leak_except_where_it_says_so(run):
     assert (honest["shared_cells"] == 0).all()
     assert set(leakage.loc[leakage["leaking"], "method"]) == {"leaking_head"}
     assert set(read(run, "scores").query("leaking")["protocol"]) == {"leaking"}
+
+
+def test_no_part_shares_a_cell_with_the_internal_one(run):
+    shared = read(run, "part_overlap")
+    assert set(shared["part_a"]) | set(shared["part_b"]) == {"internal", "external", "control"}
+    assert (shared.loc[shared["part_a"] == "internal", "shared_cells"] == 0).all()
+
+
+def test_every_claim_of_the_chain_has_a_value_or_says_what_is_missing(run):
+    claims = read(run, "claims")
+    chain = claims[claims["claim"].isin([*range(5, 13), *range(19, 26), *range(33, 43)])]
+    assert set(chain["claim"]) == {*range(5, 13), *range(19, 26), *range(33, 43)}
+    told = chain["value"].notna() | ((chain["analogue"] == "not_testable") & (chain["analogue_reason"] != ""))
+    assert told.all()
+    assert chain["value"].notna().mean() > 0.5
+
+
+def test_the_standalone_algorithm_annotates_the_cohort(run, tmp_path):
+    out = tmp_path / "annotated.h5ad"
+    command = ["apply", str(run.results / "artifact" / "tiny.safetensors")]
+    cohort = run.results / "simulate_cohort" / "cohort.h5ad"
+    done = run.opbench(*command, str(cohort), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    annotated = anndata.read_h5ad(out)
+    truth = annotated.obs["cell_type"].astype(str)
+    assert annotated.obsm["X_opbench"].shape[0] == len(truth)
+    assert (annotated.obs["opbench_label"].astype(str) == truth).mean() > 0.2  # 15 types, and many cells that trained
 
 
 def test_golden_numbers(run):

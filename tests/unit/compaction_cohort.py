@@ -74,7 +74,7 @@ def write_cohort(folder: Path) -> dict[str, str]:
     row = dict.fromkeys(HEADS.names, 0) | {"run": "toy", "panel": "p", "part": "internal", "arm": "real"}
     row |= {"operator": "drift", "budget": "fixed", "key": "residualised", "status": "ok", "reason": ""}
     heads = [row | {"head": f"L{layer}H0", "layer": layer, "chosen": layer == 1} for layer in range(3)]
-    write_table(pd.DataFrame(heads), folder / "heads.parquet", HEADS)
+    write_table(pd.DataFrame(heads + random_rows(row)), folder / "heads.parquet", HEADS)
     write_table(pd.DataFrame(heads).assign(chosen=False), folder / "no_heads.parquet", HEADS)
     support, few = np.ones((GENES, GENES), bool), np.zeros((GENES, GENES))
     few[:4] = rng.normal(size=(4, GENES))
@@ -86,6 +86,20 @@ def write_cohort(folder: Path) -> dict[str, str]:
     ):
         write_operator(from_blocks(blocks, support, tuple(genes), **meta), folder / f"{name}.safetensors")
     return {path.stem: str(path) for path in folder.iterdir() if path.stem != "parts" or path.suffix == ".h5ad"}
+
+
+def random_rows(row: dict) -> list[dict]:
+    """Scan rows of random heads: L0H0 is best of draw 0 and L2H0 of draw 1; `best` and the external part mislead."""
+    best, row = {0: 0, 1: 2}, row | {"chosen": False}
+    rows = []
+    for arm in ("gaussian", "shuffle", "row_permuted"):
+        for draw, first in best.items():
+            key = {layer: 0.5 if layer == first else 0.1 * layer for layer in range(3)}
+            drawn = row | {"arm": arm, "draw": draw}
+            rows += [drawn | {"head": f"L{i}H0", "layer": i, "residualised": value} for i, value in key.items()]
+            rows += [drawn | {"head": "best", "layer": first, "residualised": 0.9}]
+            rows += [drawn | {"head": "L1H0", "layer": 1, "part": "external", "residualised": 0.8}]
+    return rows
 
 
 def job(files: dict[str, str], *operators: str, heads: str = "heads") -> ChainFiles:

@@ -1,6 +1,7 @@
 """Compaction on a toy panel: an exact rank keeps all, a low rank loses, and no tested donor is fitted on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,16 @@ import pytest
 from compaction_cohort import GENES, config, job, write_cohort
 from safetensors.numpy import save_file
 
-from opbench.discovery.bench import Bench, features_of
+from opbench.discovery.bench import Bench, even_sample, features_of
 from opbench.discovery.compaction import Chain, ChainOutputs, compact_operators, reduce_single, stored_bytes
 from opbench.discovery.compaction_table import Scored, reference_floors, variant_rows
+from opbench.discovery.random_heads import random_matrix
 from opbench.discovery.reduce import Reduced, low_rank
-from opbench.discovery.single import NoSingleError, chosen_head, single_matrix
+from opbench.discovery.single import SCANNED, NoSingleError, chosen_head, head_of, single_matrix
 from opbench.io.errors import InputError
+from opbench.io.seeds import derive_seed
 from opbench.io.store import Store
-from opbench.io.tables import COMPACTION, FACTORS, PROGRAMS, read_table
+from opbench.io.tables import COMPACTION, FACTORS, HEADS, PROGRAMS, read_table, write_table
 from opbench.methods.heads import HeadFitter
 from opbench.methods.interface import Variant
 from opbench.models.attention_file import load_attention
@@ -67,10 +70,11 @@ def test_rank_two_loses_and_a_drift_that_reads_nothing_gains_by_a_head_that_does
     assert (gaussian.loc[("top1", stage), "losses"] == 0).all()
 
 
-def test_one_matrix_is_compared_with_nothing_and_says_so(tables):
+def test_one_matrix_loses_nothing_by_construction_and_says_so(tables):
     top1 = tables["identity"][0].query("variant == 'top1'")
     assert top1["effect"].isna().all()
-    assert top1["losses"].isna().all()
+    assert (top1["losses"] == 0).all()
+    assert (top1["endpoints"] == 6).all()
     assert top1["reason"].str.contains("one matrix").all()
     assert tables["identity"][0].query("variant == 'rank2'")["losses"].notna().all()
 
@@ -127,24 +131,61 @@ def test_weights_of_the_probe_give_its_scores(files):
         np.testing.assert_allclose(again, scores.reshape(again.shape), atol=1e-3)
 
 
-def test_random_forms_are_those_of_the_chosen_head(files):
-    attention, genes = load_attention(files["attention"], stored=True), tuple(f"g{i}" for i in range(GENES))
-    head = attention.sums[1, 0]
-    made = {}
-    for arm in ("real", "gaussian_halves", "shuffle", "row_permuted", "row_stochastic"):
-        operator = Operator(np.zeros((GENES, 2 * GENES), np.float32), head > -1, genes, {"arm": arm, "draw": 0})
-        made[arm] = single_matrix(operator, "L1H0", attention, 7)
-    np.testing.assert_array_equal(made["real"], head)
-    for arm in ("shuffle", "row_permuted"):
-        np.testing.assert_allclose(np.sort(made[arm].ravel()), np.sort(head.ravel()))
-        assert not np.array_equal(made[arm], head)
-    assert abs(made["gaussian_halves"].mean() - head.mean()) < 4 * head.std() / GENES
-    assert abs(made["gaussian_halves"].std() / head.std() - 1) < 0.1
-    np.testing.assert_allclose(made["row_stochastic"].sum(1), 1)
-    other = Operator(np.zeros((GENES, 2 * GENES), np.float32), head > -1, genes, {"arm": "random_model", "draw": 0})
+def several(arm: str, draw: int = -1) -> Operator:
+    """An operator of two blocks of an arm."""
+    meta, support = {"arm": arm, "draw": draw}, np.ones((GENES, GENES), bool)
+    return Operator(np.zeros((GENES, 2 * GENES), np.float32), support, tuple(f"g{i}" for i in range(GENES)), meta)
+
+
+def test_a_random_arm_has_the_best_head_of_its_own_draw(files):
+    attention, scan = load_attention(files["attention"], stored=True), config().discovery.scan
+    assert head_of(several("real"), files["heads"], scan) == "L1H0"
+    for arm, name in SCANNED.items():
+        for draw, head in ((0, "L0H0"), (1, "L2H0")):
+            operator = several(arm, draw)
+            assert head_of(operator, files["heads"], scan) == head
+            sums = attention.sums[int(head[1]), 0]
+            own = random_matrix(name, sums, attention, derive_seed(7, "scan", int(head[1]), 0), draw)
+            np.testing.assert_array_equal(single_matrix(operator, head, attention, 7), own.astype(np.float32))
+    with pytest.raises(NoSingleError, match=r"no draw 2 of shuffle heads; raise discovery\.scan\.draws"):
+        head_of(several("shuffle", 2), files["heads"], scan)
+    external = scan.model_copy(update={"select_on": "external"})
+    assert head_of(several("shuffle", 0), files["heads"], external) == "L1H0"
+    empty = Path(files["heads"]).with_name("nan.parquet")
+    write_table(pd.read_parquet(files["heads"]).assign(residualised=np.nan), empty, HEADS)
+    with pytest.raises(NoSingleError, match="no shuffle head of draw 0 has a residualised on the internal part"):
+        head_of(several("shuffle", 0), str(empty), scan)
+
+
+def test_other_forms_are_those_of_the_chosen_head(files):
+    attention, scan = load_attention(files["attention"], stored=True), config().discovery.scan
+    np.testing.assert_array_equal(single_matrix(several("real"), "L1H0", attention, 7), attention.sums[1, 0])
+    np.testing.assert_allclose(single_matrix(several("row_stochastic"), "L1H0", attention, 7).sum(1), 1)
     with pytest.raises(NoSingleError, match="random_model"):
-        single_matrix(other, "L1H0", attention, 7)
-    assert single_matrix(read_operator(files["identity"]), None, attention, 7).shape == (GENES, GENES)
+        head_of(several("random_model", 0), files["heads"], scan)
+    identity = read_operator(files["identity"])
+    assert single_matrix(identity, head_of(identity, files["heads"], scan), attention, 7) is identity.matrix
+
+
+def test_the_head_of_each_operator_is_told(tables):
+    for arm, head in (("drift", "L1H0 selected on internal"), ("gaussian", "L2H0 selected on internal")):
+        found = tables[arm][0].query("variant != 'full'")["selection"]
+        assert found.str.startswith(head).all()
+    assert (tables["identity"][0]["selection"] == "").all()
+
+
+def test_probes_of_a_fold_see_an_even_sample_of_cells(files):
+    label = np.repeat([0, 1, 2], [50, 20, 3])
+    found = even_sample(label, 33, 1)
+    assert np.bincount(label[found]).tolist() == [15, 15, 3]
+    np.testing.assert_array_equal(found, even_sample(label, 33, 1))
+    assert not np.array_equal(found, even_sample(label, 33, 2))
+    np.testing.assert_array_equal(even_sample(label, 73, 1), np.arange(73))
+    whole, capped = bench_of(files).folds, bench_of(files, probe_cells=100).folds
+    for fold, less in zip(whole, capped, strict=True):
+        assert set(less.truth.train) < set(fold.truth.train)
+        assert 90 < len(less.truth.train) <= 100
+        np.testing.assert_array_equal(less.cells, fold.cells)
 
 
 def test_without_a_chosen_head_the_full_form_is_scored_and_the_rest_says_why(files, tmp_path):
@@ -158,6 +199,17 @@ def test_without_a_chosen_head_the_full_form_is_scored_and_the_rest_says_why(fil
     assert set(read_table(paths[1], FACTORS)["status"]) == {"not_testable"}
     with pytest.raises(NoSingleError):
         chosen_head(files["no_heads"])
+
+
+def test_a_draw_that_the_scan_lacks_says_so_and_the_others_stay(files, tmp_path):
+    paths = [tmp_path / f"{name}.parquet" for name in ("compaction", "factors", "programs")]
+    rows = pd.read_parquet(files["heads"])
+    write_table(rows[(rows["arm"] == "real") | (rows["draw"] == 1)], tmp_path / "heads.parquet", HEADS)
+    inputs = replace(job(files, "gaussian-0", "gaussian-1"), heads=str(tmp_path / "heads.parquet"))
+    compact_operators(config(ranks=[6, 2]), "p", "gaussian", inputs, ChainOutputs(*paths), ["branch_balanced_accuracy"])
+    found = read_table(paths[0], COMPACTION).set_index(["draw", "variant"]).sort_index()
+    assert "no draw 0 of gaussian heads" in found.loc[(0, "top1"), "reason"]
+    assert found.loc[(1, "rank2"), "losses"] >= 0
 
 
 def test_bytes_are_those_of_a_file(tmp_path):

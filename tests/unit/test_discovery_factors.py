@@ -76,6 +76,7 @@ def test_core_subsets_and_pairs_are_all_there_once(rows):
     assert counts["subset_share", "fixed"] == 3 * 6
     assert counts["pair_share", "fixed"] == 6 * 6  # pairs of factors 2 to 5
     assert counts["best_pair_share", "fixed"] == counts["best_other_pair_share", "fixed"] == 6
+    assert counts["best_pair_kept", "fixed"] == counts["best_other_pair_kept", "fixed"] == 2  # AUROC, balanced accuracy
     assert counts["core", "fixed"] == counts["core", "retrained"] == 6
     assert counts["random_core", "retrained"] == 2 * 6
     key = ["probes", "quantity", "endpoint", "factor", "subset"]
@@ -114,12 +115,45 @@ def test_impacts_and_shares_by_hand():
     assert np.isnan(factors.expected_best(values[:1], 2))
 
 
-def test_random_cores_are_other_sets():
+def test_what_the_best_pair_keeps_is_over_chance(rows):
+    best = rows[rows["quantity"].str.startswith("best_pair")].set_index(["quantity", "endpoint"])
+    assert (best["reason"] == "the pair is chosen on the donors that it is scored on: selected and tested").all()
+    mine = rows.query("probes == 'fixed' and endpoint == 'mono_auroc'")
+    values = {name: part.set_index("subset")["value"] for name, part in mine.groupby("quantity")}
+    intact, pair = values["intact"].item(), values["subset"]["0+1"]
+    assert best.loc[("best_pair_kept", "mono_auroc"), "value"] == pytest.approx((pair - 0.5) / (intact - 0.5))
+    # The core has one pair, so that the best of as many others is their mean.
+    kept = np.mean((values["pair_share"] * intact - 0.5) / (intact - 0.5))
+    assert values["best_other_pair_kept"].item() == pytest.approx(kept)
+    assert kept < values["best_other_pair_share"].item()
+
+
+def test_no_gain_over_chance_is_a_reason(bench):
+    pair = [(0, 1)], np.full((1, 8, 6), 0.5)
+    found = factors._share_rows(bench, "rank6", np.full((8, 6), 0.5), pair, pair)
+    kept = [row for row in found if row["quantity"].endswith("_kept")]
+    assert len(kept) == 4
+    assert {row["status"] for row in kept} == {"not_applicable"}
+    assert {row["reason"] for row in kept} == {"the intact operator is not above chance"}
+
+
+def test_random_cores_have_no_factor_of_the_core():
     found = factors.random_cores(20, 4, 64, 1)
     assert len(set(found)) == 20
-    assert (0, 1, 2, 3) not in found
+    assert min(map(min, found)) >= 4
     assert found == factors.random_cores(20, 4, 64, 1)
-    assert len(factors.random_cores(20, 2, 3, 1)) == 2
+    assert sorted(factors.random_cores(20, 2, 5, 1)) == [(2, 3), (2, 4), (3, 4)]
+    assert factors.random_cores(20, 4, 7, 1) == []
+
+
+def test_too_few_other_factors_are_a_row(bench):
+    reduced = low_rank(np.diag(np.arange(GENES, 0, -1)).astype(np.float32), 3)
+    fitted = [bench.fit(reduced, fold, 1) for fold in bench.folds]
+    found = factors.factor_rows(bench.config, bench, "rank3", reduced, fitted)
+    drawn = [row for row in found if row["quantity"] == "random_core"]
+    assert [row["probes"] for row in drawn] == ["fixed", "retrained"]
+    assert {row["status"] for row in drawn} == {"not_applicable"}
+    assert {row["reason"] for row in drawn} == {"0 of 2 random cores: 1 factors lie outside the core"}
 
 
 def test_no_more_factors_than_the_core_is_a_reason(bench):

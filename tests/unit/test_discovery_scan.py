@@ -7,16 +7,8 @@ from chain_parts import GENES, KNOWING, make_parts
 from scipy.sparse import csr_matrix
 
 from opbench.config import load_config, parse_config
-from opbench.discovery.scan import (
-    RANDOM,
-    SINGLE,
-    Scan,
-    ScanFiles,
-    donor_folds,
-    random_matrix,
-    scan_heads,
-    single_matrix,
-)
+from opbench.discovery.random_heads import RANDOM, random_matrix
+from opbench.discovery.scan import SINGLE, Scan, ScanFiles, donor_folds, scan_heads, single_matrix
 from opbench.discovery.scan_table import chosen_head, complete
 from opbench.io.errors import InputError
 from opbench.io.tables import HEADS, read_table, write_table

@@ -115,6 +115,11 @@ class Compaction(Section):
     draws: int = Field(5, ge=1, description="Draws of a random arm through the whole chain.")
     seeds: int = Field(2, ge=1, description="Head seeds of the real operator and of arms with one operator.")
     folds: int = Field(5, ge=2, description="Donor folds.")
+    probe_cells: int = Field(
+        20000,
+        ge=100,
+        description="Training cells of a fold's probes at most, drawn evenly over labels by the split's seed.",
+    )
     core: int = Field(4, ge=2, le=6, description="Factors of the core, by singular value.")
     random_cores: int = Field(20, ge=1, description="Random sets of as many other factors.")
     program_genes: int = Field(30, ge=5, description="Read and write genes that describe a factor.")

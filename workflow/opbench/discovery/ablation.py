@@ -14,6 +14,9 @@ from opbench.discovery.bench import Bench, Fitted, Fold
 from opbench.discovery.reduce import Reduced
 from opbench.readouts.probes import Probed
 
+#: Masks whose latents are held at once; probes of each are trained on their own.
+BLOCK = 4
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -30,9 +33,10 @@ class Ablation:
     def of(cls, bench: Bench, fold: Fold, reduced: Reduced, fitted: Fitted) -> "Ablation":
         """Factors of a reduced operator under the head that was fitted on its whole."""
         assert reduced.left is not None and reduced.right is not None
-        read = np.asarray(bench.data.log1p @ reduced.left)
+        rows = fold.truth.train, fold.truth.test
+        train, test = (np.asarray(bench.data.log1p[cells] @ reduced.left) for cells in rows)
         writes = reduced.right.astype(np.float64) @ fitted.encoder
-        return cls(bench, fold, read[fold.truth.train], read[fold.truth.test], writes, fitted)
+        return cls(bench, fold, train, test, writes, fitted)
 
     def fixed(self, kept: np.ndarray) -> np.ndarray:
         """Endpoints with the probes as they are, (masks, donors, endpoints); kept (masks, r) bool."""
@@ -49,11 +53,14 @@ class Ablation:
 
     def retrained(self, kept: np.ndarray) -> np.ndarray:
         """The same with probes trained again on what is left; the adaptor stays."""
-        pairs = [
-            tuple((read[:, mask] @ self.writes[mask]).astype(np.float32) for read in (self.train, self.test))
-            for mask in kept
-        ]  # fmt: skip
-        return np.stack([self.bench.score(found, self.fold) for found in self.bench.probe_all(pairs, self.fold)])  # type: ignore[arg-type]
+        blocks = np.array_split(kept, -(-len(kept) // BLOCK))
+        return np.stack([self.bench.score(found, self.fold) for block in blocks for found in self._probed(block)])
+
+    def _probed(self, kept: np.ndarray) -> list[Probed]:
+        """Probes of a block of masks, whose latents alone are held at once."""
+        reads = self.train, self.test
+        pairs = [tuple((read[:, mask] @ self.writes[mask]).astype(np.float32) for read in reads) for mask in kept]
+        return self.bench.probe_all(pairs, self.fold)  # type: ignore[arg-type]
 
 
 def evaluate(

@@ -56,7 +56,10 @@ def paper_endpoints(config: Config, name: str | None, roles: Mapping[str, Sequen
 
 @dataclass(frozen=True)
 class Fold:
-    """One donor fold: truth, rows of the panel that train a cell head, anchors that train an anchor head, its seed."""
+    """One donor fold: truth, rows of the panel that train a cell head, anchors that train an anchor head, its seed.
+
+    Training rows of the truth are those of the probes, at most `discovery.compaction.probe_cells`.
+    """
 
     truth: SplitTruth
     cells: np.ndarray
@@ -115,6 +118,7 @@ class Bench:
         selection = config.discovery.scan.select_on
         selecting = parts_donors(self.parts.obs, selection, campaign.train)
         both = sum(donor in selecting for donor in self.donors)
+        self.two_class = {f"{name}_{metric}" for name in self.config.endpoints.binary for metric in BINARY}
         self.selection = f"selected on {selection} donors; {both} of {len(self.donors)} tested donors took part"
 
     def _read_by(self, campaign: Campaign) -> Endpoints:
@@ -150,13 +154,15 @@ class Bench:
         cells = train[balanced_sample(self.data.label[train], per_stage, view.seed)]
         anchors = np.flatnonzero(np.isin(self.anchor_donor, view.train_donors))
         assert not set(self.anchor_donor[anchors]) & set(view.test_donors), "An anchor of a tested donor trains."
-        return Fold(SplitTruth(train, test, view.test_donors, {}), cells, anchors, view.seed)
+        probed = train[even_sample(self.data.label[train], self.settings.probe_cells, view.seed)]
+        return Fold(SplitTruth(probed, test, view.test_donors, {}), cells, anchors, view.seed)
 
     def fit(self, reduced: Reduced, fold: Fold, seed: int) -> Fitted:
         """Train adaptor and probes of an operator on one fold, from the head's seed."""
         encoder = self.encoder(reduced, fold, seed)
-        z = self.data.log1p @ reduced.times(encoder)
-        return Fitted(encoder, self.probe(z[fold.truth.train], z[fold.truth.test], fold))
+        onto = reduced.times(encoder)
+        train, test = (self.data.log1p[cells] @ onto for cells in (fold.truth.train, fold.truth.test))
+        return Fitted(encoder, self.probe(train, test, fold))
 
     def encoder(self, reduced: Reduced, fold: Fold, seed: int) -> np.ndarray:
         """The head's linear map of features, (F, d); what it subtracts is left to the probes, which standardise."""
@@ -197,11 +203,24 @@ class Bench:
 
     def score(self, probed: Probed, fold: Fold) -> np.ndarray:
         """Endpoints of a fold's tested donors, (donors, endpoints); NaN where a donor has no value."""
+        from sklearn import config_context
+
         out = np.full((len(fold.truth.donors), len(self.endpoints)), np.nan)
-        for score in self.scorer.score(Output(), fold.truth, probed):
+        # Checks of arguments that are alike a thousand times are a third of a score's time.
+        with config_context(skip_parameter_validation=True, assume_finite=True):
+            scores = self.scorer.score(Output(), fold.truth, probed)
+        for score in scores:
             if score.endpoint in self.endpoints and score.status in SCORED:
                 out[fold.truth.donors.index(score.donor), self.endpoints.index(score.endpoint)] = score.value
         return out
+
+
+def even_sample(label: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """At most n positions of labels (cells,), as many of each as there are or the rest allows, at least one; sorted."""
+    counts = np.unique(label, return_counts=True)[1]
+    each = np.arange(1, counts.max(initial=1) + 1)
+    fitting = each[np.minimum(counts[:, None], each).sum(0) <= n]
+    return balanced_sample(label, int(fitting[-1]) if len(fitting) else 1, seed)
 
 
 def parts_donors(obs: pd.DataFrame, part: str, dataset: str) -> set[str]:

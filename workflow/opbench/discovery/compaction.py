@@ -22,7 +22,7 @@ from opbench.discovery.bench import Bench, Fitted
 from opbench.discovery.compaction_table import Scored, reference_floors, variant_rows
 from opbench.discovery.factors import factor_rows, program_rows, untestable_row
 from opbench.discovery.reduce import Reduced, hard_sparse, low_rank
-from opbench.discovery.single import NoSingleError, chosen_head, single_matrix
+from opbench.discovery.single import NoSingleError, head_of, single_matrix
 from opbench.io.errors import InputError
 from opbench.io.tables import COMPACTION, FACTORS, PROGRAMS, write_table
 from opbench.models.attention_file import AttentionSums, load_attention
@@ -56,13 +56,14 @@ class ChainOutputs:
 class Forms:
     """An operator with its reduced forms by variant, in the chain's order; why there are no more than `full`.
 
-    draws: (draw as rows name it, head seed) of each time that it goes through the chain.
+    draws: (draw as rows name it, head seed) of each time that it goes through the chain; head: of its `top1`.
     """
 
     name: str
     arm: str
     draws: list[tuple[int, int]]
     reduced: dict[str, Reduced]
+    head: str = ""
     reason: str = ""
 
     @property
@@ -102,10 +103,6 @@ class Chain:
         self.attention: AttentionSums = load_attention(files.attention, stored=True)
         if tuple(self.attention.genes) != self.bench.data.genes:
             raise InputError(f"{files.attention}: its genes are not those of the panel; delete it and run again.")
-        try:
-            self.head, self.no_head = chosen_head(files.heads), ""
-        except NoSingleError as error:
-            self.head, self.no_head = None, str(error)
         self.about = {"run": config.run, "panel": panel, "campaign": self.bench.name}
 
     def forms(self) -> Iterator[Forms]:
@@ -118,17 +115,18 @@ class Chain:
             draws = [(int(operator.meta.get("draw", -1)), first)]  # type: ignore[call-overload]
             if self.arm in ("drift", *FIXED_ARMS):
                 draws = [(index, first + index) for index in range(s.seeds)]
-            reduced, reason = self._reduced(operator)
-            yield Forms(Path(file).stem, str(operator.meta["arm"]), draws, reduced, reason)
+            yield Forms(Path(file).stem, str(operator.meta["arm"]), draws, *self._reduced(operator))
 
-    def _reduced(self, operator: Operator) -> tuple[dict[str, Reduced], str]:
+    def _reduced(self, operator: Operator) -> tuple[dict[str, Reduced], str, str]:
+        """Reduced forms of an operator, the head that they are of, and why there are none beside `full`."""
         s, full = self.settings, Reduced(dense=operator.matrix)
         try:
-            matrix = single_matrix(operator, self.head, self.attention, self.config.operators.seed)
+            head = head_of(operator, self.files.heads, self.config.discovery.scan)
         except NoSingleError as error:
-            return {"full": full}, self.no_head or str(error)
+            return {"full": full}, "", str(error)
+        matrix = single_matrix(operator, head, self.attention, self.config.operators.seed)
         top1 = full if matrix is operator.matrix else Reduced(dense=matrix)
-        return {"full": full, "top1": top1, **reduce_single(matrix, s.ranks, s.factors, s.genes)}, ""
+        return {"full": full, "top1": top1, **reduce_single(matrix, s.ranks, s.factors, s.genes)}, head, ""
 
     def fit(self, forms: Forms, seed: int) -> dict[str, list[Fitted]]:
         """Heads of every form on every fold; what is the same matrix is fitted once."""
@@ -148,21 +146,21 @@ class Chain:
                 continue
             folds = zip(fitted[variant], self.bench.folds, strict=True)
             values = np.concatenate([self.bench.score(one.probe.probed, fold) for one, fold in folds])
-            reason = "the operator is one matrix: nothing to compare" if variant == "top1" and forms.one_matrix else ""
-            out[variant] = Scored(variant, reference, stored_bytes(forms.reduced[variant]), values, reason)
+            same = variant == "top1" and forms.one_matrix
+            reason = "the operator is one matrix: nothing to compare" if same else ""
+            out[variant] = Scored(variant, reference, stored_bytes(forms.reduced[variant]), values, reason, same)
         return out
 
     def run(self) -> tuple[list[dict], list[dict], list[dict]]:
         """Rows of the three tables."""
         found: list[tuple[dict, dict[str, Scored]]] = []
-        selection = f"{self.head} {self.bench.selection}" if self.head else ""
         factors, programs, start = [], [], time.perf_counter()
         factored = [f"rank{self.settings.ranks[0]}", "sparse"]
         for forms in self.forms():
             for draw, seed in forms.draws:
                 about = self.about | {"arm": forms.arm, "operator": forms.name, "draw": draw, "seed": seed}
                 fitted = self.fit(forms, seed)
-                chosen = {"selection": "" if forms.one_matrix else selection}
+                chosen = {"selection": f"{forms.head} {self.bench.selection}" if forms.head else ""}
                 found.append((about | chosen, self.scored(forms, fitted)))
                 log.info("%s draw %d: chain after %.0f s", forms.name, draw, time.perf_counter() - start)
                 if forms.reason:
@@ -182,9 +180,9 @@ class Chain:
         rows, level = [], self.config.evidence.floor_level
         floors = {}
         for name in ("full", "top1"):
-            values = [scored[name].values for _, scored in found]
-            if values and all(value is not None for value in values):
-                floors[name] = reference_floors(values, level)  # type: ignore[arg-type]
+            values = [scored[name].values for _, scored in found if scored[name].values is not None]
+            if values:  # a draw that the scan lacks has none
+                floors[name] = reference_floors(values, level)
         for about, scored in found:
             for one in scored.values():
                 reference = None if one.reason else scored.get(one.reference)

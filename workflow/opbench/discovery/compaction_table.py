@@ -21,7 +21,7 @@ NO_DIFFERENCE = {
 class Scored:
     """One variant of one operator-draw: bytes on disk, and endpoints of every tested donor (donors, endpoints).
 
-    reason says why there are no values, or why they are compared with nothing.
+    reason says why there are no values, or why they are compared with nothing; itself: the variant is its reference.
     """
 
     variant: str
@@ -29,6 +29,7 @@ class Scored:
     bytes: int
     values: np.ndarray | None
     reason: str = ""
+    itself: bool = False
 
 
 def reference_floors(draws: list[np.ndarray], level: float) -> np.ndarray:
@@ -48,7 +49,7 @@ def variant_rows(
 
     floors (endpoints,) is the null floor of the reference. An endpoint with fewer donors than `endpoints.min_donors` is
     shown without q and is none of the family (decision 11). A loss is a difference below 0 with q below
-    `evidence.alpha`.
+    `evidence.alpha`. What is its own reference loses nothing by construction: losses 0, no difference.
     """
     values, about = scored.values, {"variant": scored.variant, "reference": scored.reference, "bytes": scored.bytes}
     if values is None:
@@ -61,6 +62,9 @@ def variant_rows(
         reason = scored.reason if n[index] else "no tested donor has enough cells of the classes"
         state = {"status": "ok" if n[index] else "not_testable", "reason": reason, "value": value, "n": int(n[index])}
         out.append(about | {"endpoint": name} | NO_DIFFERENCE | state)
+    if scored.itself:
+        held = int((n >= config.endpoints.min_donors).sum())
+        return [row | {"losses": 0.0, "endpoints": held} for row in out]
     if reference is None or reference.values is None or floors is None:
         return out
     for row, difference in zip(out, _differences(config, values - reference.values, floors), strict=True):

@@ -23,6 +23,10 @@ NAN = float("nan")
 TOPS = (4, 10, 16)
 #: Factors among which the other pairs are drawn, and whose genes are listed.
 FIRST = 16
+#: AUROC and balanced accuracy of a two-class task without any signal.
+CHANCE = 0.5
+#: Reason of the core's best pair.
+SELECTED = "the pair is chosen on the donors that it is scored on: selected and tested"
 #: Singular values this close to each other have no order.
 TIED = 1e-3
 
@@ -65,15 +69,24 @@ def shares(impact: np.ndarray) -> np.ndarray:
 
 
 def random_cores(n: int, size: int, r: int, seed: int) -> list[tuple[int, ...]]:
-    """At most n different random sets of `size` of r factors, none of which lies in the core, the first `size`."""
-    rng, core, found = keyed_rng(seed, "random-cores", r), set(range(size)), {}
+    """At most n different random sets of `size` of r factors, none of them in the core, the first `size`.
+
+    Fewer where the others make up fewer sets, none where they are fewer than `size`.
+    """
+    rng, found = keyed_rng(seed, "random-cores", r), {}
+    most = min(n, comb(max(r - size, 0), size))
     for _ in range(50 * n):
-        drawn = tuple(sorted(rng.choice(r, size, replace=False).tolist()))
-        if set(drawn) != core:
-            found[drawn] = None
-        if len(found) == min(n, comb(r, size) - 1):
+        if len(found) == most:
             break
+        found[tuple(sorted((size + rng.choice(r - size, size, replace=False)).tolist()))] = None
     return list(found)
+
+
+def _missing_cores(form: str, probes: str, found: int, n: int, outside: int) -> list[dict]:
+    """The row that says why there are fewer random cores than asked for; none where all are there."""
+    reason = f"{found} of {n} random cores: {outside} factors lie outside the core"
+    empty = _row(form, probes, "random_core", NAN, endpoint="pooled", status="not_applicable", reason=reason)
+    return [empty] if found < n else []
 
 
 def factor_rows(config: Config, bench: Bench, form: str, reduced: Reduced, fitted: Sequence[Fitted]) -> list[dict]:
@@ -102,6 +115,7 @@ def factor_rows(config: Config, bench: Bench, form: str, reduced: Reduced, fitte
     ):  # fmt: skip
         rows += _core_rows(config, bench, form, probes, intact[0], alone, named(core[-1]))
         rows += _subset_rows(bench, form, probes, "random_core", cores, random)
+        rows += _missing_cores(form, probes, len(cores), s.random_cores, r - s.core)
     rows += _subset_rows(bench, form, "fixed", "subset", core, subsets)
     return rows + _share_rows(bench, form, intact[0], (core, subsets), (others, pairs))
 
@@ -207,7 +221,8 @@ def _subset_rows(
 def _share_rows(bench: Bench, form: str, intact: np.ndarray, core: tuple, others: tuple) -> list[dict]:
     """Shares of the intact value that subsets of the core keep, and pairs of other factors; the best pair of each.
 
-    The best of the many other pairs is the expected best of as many as the core has.
+    The best of the many other pairs is the expected best of as many as the core has. Of two-class endpoints also what
+    a pair keeps of the gain over chance, (pair - 0.5) / (intact - 0.5).
     """
     level, rows = _means(intact), []
     donors = [
@@ -220,14 +235,29 @@ def _share_rows(bench: Bench, form: str, intact: np.ndarray, core: tuple, others
                 rows.append(_row(form, "fixed", quantity, kept[i, e], subset=named(subset), **columns))
     two = [i for i, subset in enumerate(of_core[0]) if len(subset) == 2]
     for e, columns in enumerate(donors):
-        if not np.isfinite(level[e]):
-            continue
-        best = two[int(np.argmax(of_core[1][two, e]))]
-        subset = named(of_core[0][best])
-        rows.append(_row(form, "fixed", "best_pair_share", of_core[1][best, e], subset=subset, **columns))
-        value = expected_best(of_others[1][:, e], len(two))
-        rows.append(_row(form, "fixed", "best_other_pair_share", value, **columns))
+        if np.isfinite(level[e]):
+            rows += _best_rows(form, "share", of_core[1][:, e], of_others[1][:, e], core[0], two, columns)
+            if columns["endpoint"] in bench.two_class:
+                gain = level[e] - CHANCE if level[e] > CHANCE else NAN
+                gained = [(kept[:, e] * level[e] - CHANCE) / gain for kept in (of_core[1], of_others[1])]
+                rows += _best_rows(form, "kept", *gained, core[0], two, columns)
     return rows
+
+
+def _best_rows(
+    form: str, what: str, core: np.ndarray, others: np.ndarray, subsets: Sequence, two: list[int], columns: dict
+) -> list[dict]:
+    """The core's best pair of an endpoint, and the expected best of as many other pairs, in quantity `what`.
+
+    core, others: what each subset of the core, and each other pair, keeps; two: the subsets of two.
+    """
+    best = two[int(np.argmax(core[two]))]
+    mine = _row(form, "fixed", f"best_pair_{what}", core[best], subset=named(subsets[best]), **columns)
+    theirs = _row(form, "fixed", f"best_other_pair_{what}", expected_best(others, len(two)), **columns)
+    if not np.isfinite(core[best]):
+        state = {"status": "not_applicable", "reason": "the intact operator is not above chance"}
+        return [mine | state | {"subset": ""}, theirs | state]
+    return [mine | {"reason": SELECTED}, theirs]
 
 
 def expected_best(values: np.ndarray, n: int) -> float:

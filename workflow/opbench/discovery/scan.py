@@ -19,6 +19,7 @@ from opbench.adaptors.let_batch import BLOCK, fit_let_batch_rates
 from opbench.config import Config
 from opbench.discovery.distances import Pairs, pair_covariates, residualised
 from opbench.discovery.parts import Part, Parts, open_parts
+from opbench.discovery.random_heads import RANDOM, random_head
 from opbench.discovery.scan_table import SCORES, SINGLE, complete
 from opbench.discovery.separation import ThreeAxes, two_class_tasks
 from opbench.discovery.trust import Trust
@@ -27,11 +28,9 @@ from opbench.io.seeds import derive_seed, keyed_rng
 from opbench.io.tables import HEADS, write_table
 from opbench.models.attention_file import AttentionSums, load_attention
 from opbench.models.device import choose_device
-from opbench.operators import coexpression, controls
+from opbench.operators import coexpression
 
 log = logging.getLogger("opbench.scan_heads")
-#: Arms with a matrix in the place of each head; arms of `SINGLE` have one matrix for all of them.
-RANDOM = ("gaussian", "shuffle", "row_permuted")
 #: Groups of internal donors, each held out once.
 FOLDS = 3
 #: Anchors that a side of a two-class task needs.
@@ -60,24 +59,6 @@ def donor_folds(donor: np.ndarray, seed: int) -> list[np.ndarray]:
     """Three groups of donors, or as many as there are donors, drawn by `seed`."""
     donors = keyed_rng(seed, "donor-folds").permutation(np.unique(donor))
     return np.array_split(donors, min(FOLDS, len(donors)))
-
-
-def random_matrix(arm: str, matrix: np.ndarray, attention: AttentionSums, seed: int, draw: int) -> np.ndarray:
-    """A draw of a random arm in the place of one head's sums (G, G), on the same support; `seed` is the head's own.
-
-    gaussian: N(mean, sd of the head's entries); shuffle: its values in other places; row_permuted: genes renamed on
-    the reading side.
-    """
-    support = attention.cotokenised > 0
-    if arm == "shuffle":
-        return controls.shuffle([matrix], support, seed, draw)[0]
-    if arm == "row_permuted":
-        order = controls.gene_order(attention.tokenised > 0, seed, arm, draw)
-        return controls.permute_rows([matrix], order)[0]
-    values, held = np.zeros(matrix.shape, np.float32), matrix[support].astype(np.float64)
-    rng = keyed_rng(seed, "gaussian_head", draw)
-    values[support] = rng.normal(held.mean(), held.std(), len(held))
-    return values
 
 
 def single_matrix(arm: str, attention: AttentionSums) -> np.ndarray:
@@ -125,7 +106,7 @@ class Scan:
             yield from self._fitted("real", block, real, dict(enumerate(self.seeds)))
             for arm in RANDOM:
                 for draw in range(self.settings.scan.draws):
-                    fakes = [self._random(arm, *head, matrix, draw) for head, matrix in zip(block, real, strict=True)]
+                    fakes = [self._random(arm, *head, draw) for head in block]
                     yield from self._fitted(arm, block, fakes, {draw: self.seeds[0]})
             log.info("%d of %d heads, %.0f s", first + len(block), len(self.heads), time.perf_counter() - start)
         for arm in SINGLE:
@@ -133,9 +114,8 @@ class Scan:
             for row in self._fitted(arm, [(-1, -1)], [matrix], dict(enumerate(self.seeds))):
                 yield from (row | {"layer": layer, "index": head} for layer, head in self.heads)
 
-    def _random(self, arm: str, layer: int, head: int, matrix: np.ndarray, draw: int) -> np.ndarray:
-        seed = derive_seed(self.config.operators.seed, "scan", layer, head)
-        return random_matrix(arm, matrix, self.attention, seed, draw)
+    def _random(self, arm: str, layer: int, head: int, draw: int) -> np.ndarray:
+        return random_head(arm, layer, head, self.attention, self.config.operators.seed, draw)
 
     def _fitted(
         self, arm: str, block: list[tuple[int, int]], matrices: list[np.ndarray], seeds: dict[int, int]

@@ -1,17 +1,30 @@
-"""The single-head form of an operator: one head's attention, and of a random arm what it makes of that head."""
+"""The single-head form of an operator: the head that the scan ranks first among the arm's own heads.
+
+The real operator's is the best of all heads, so that a random arm of the scan has the best of as many random ones.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
+from opbench.config.discovery import Scan
+from opbench.discovery.random_heads import random_head
+from opbench.discovery.scan_table import BEST
 from opbench.io.errors import InputError
-from opbench.io.seeds import keyed_rng
 from opbench.io.tables import HEADS, read_table
 from opbench.models.attention_file import AttentionSums
 from opbench.operators import controls
 from opbench.operators.drift import parse_head
 from opbench.operators.operator import Operator
+
+#: Random arms of the scan, by the operators' names of the same arms.
+SCANNED = {
+    "gaussian_halves": "gaussian",
+    "gaussian_blocks": "gaussian",
+    "shuffle": "shuffle",
+    "row_permuted": "row_permuted",
+}
 
 
 class NoSingleError(Exception):
@@ -30,12 +43,21 @@ def chosen_head(file: str) -> str:
     return str(names[0])
 
 
-def _gaussian(head: np.ndarray, attention: AttentionSums, seed: int, draw: int) -> np.ndarray:
-    support = attention.cotokenised > 0
-    out = np.zeros(head.shape)
-    mean, sd = head[support].mean(dtype=np.float64), head[support].std(dtype=np.float64)
-    out[support] = keyed_rng(seed, "gaussian_head", draw).normal(mean, sd, int(support.sum()))
-    return out
+def best_random_head(file: str, arm: str, draw: int, scan: Scan) -> str:
+    """Name of the head whose random version has the largest key of its arm and draw on the part that selects.
+
+    arm: an operators' arm of `SCANNED`; scan: key and part. NoSingleError when the scan has no such row or value.
+    """
+    heads: pd.DataFrame = read_table(file, HEADS)
+    mine = heads[(heads["arm"] == SCANNED[arm]) & (heads["draw"] == draw) & (heads["head"] != BEST)]
+    if mine.empty:
+        raise NoSingleError(
+            f"the scan has no draw {draw} of {SCANNED[arm]} heads; raise discovery.scan.draws to have its best head"
+        )
+    keys = mine[mine["part"] == scan.select_on].set_index("head")[scan.key].dropna()
+    if keys.empty:
+        raise NoSingleError(f"no {SCANNED[arm]} head of draw {draw} has a {scan.key} on the {scan.select_on} part")
+    return str(keys.sort_index().idxmax())
 
 
 def _order(attention: AttentionSums, seed: int, arm: str, draw: int) -> np.ndarray:
@@ -49,13 +71,9 @@ def _row_stochastic(head: np.ndarray, attention: AttentionSums, seed: int, draw:
 
 
 Build = Callable[[np.ndarray, AttentionSums, int, int], np.ndarray]
-#: Arm -> what it makes of a head (G, G), from the attention, the operators' seed and the draw.
+#: Arm beside those of the scan -> what it makes of a head (G, G), from the attention, the operators' seed and the draw.
 BUILDS: dict[str, Build] = {
     "real": lambda head, attention, seed, draw: head,
-    "gaussian_halves": _gaussian,
-    "gaussian_blocks": _gaussian,
-    "shuffle": lambda head, attention, seed, draw: controls.shuffle([head], attention.cotokenised > 0, seed, draw)[0],
-    "row_permuted": lambda head, attention, seed, draw: head[_order(attention, seed, "row_permuted", draw)],
     "spectrum": lambda head, attention, seed, draw: controls.permute_genes(
         [head], _order(attention, seed, "spectrum", draw)
     )[0],
@@ -65,22 +83,45 @@ BUILDS: dict[str, Build] = {
 }
 
 
-def single_matrix(operator: Operator, head: str | None, attention: AttentionSums, seed: int) -> np.ndarray:
-    """The (G, G) float32 matrix that stands for an operator at the step `top1`.
+def is_single(operator: Operator) -> bool:
+    """Whether an operator is one matrix, its own single-head form."""
+    return operator.matrix.shape[1] == len(operator.genes)
 
-    Of the real operator: the attention sums of `head`. Of a random arm: the same construction on that head, with the
-    mean and sd of its support for a Gaussian. Of an operator that is one matrix: itself. NoSingleError for operators
-    of several blocks without such a construction (`random_model`, whose attention is not at hand).
+
+def head_of(operator: Operator, file: str, scan: Scan) -> str:
+    """Name of the head that stands for an operator, by the scan's table `HEADS`; '' for an operator of one matrix.
+
+    NoSingleError where the scan chose none, and for arms without a single-head form (`random_model`, whose attention
+    is not at hand).
     """
-    if operator.matrix.shape[1] == len(operator.genes):
-        return operator.matrix
-    arm, draw = str(operator.meta["arm"]), int(operator.meta.get("draw", -1))  # type: ignore[call-overload]
+    arm, draw = _identity(operator)
+    if is_single(operator):
+        return ""
+    if arm in SCANNED:
+        return best_random_head(file, arm, draw, scan)
     if arm not in BUILDS:
         raise NoSingleError(f"arm '{arm}' has no single-head form")
-    if head is None:
-        raise NoSingleError("the scan chose no head")
+    return chosen_head(file)
+
+
+def _identity(operator: Operator) -> tuple[str, int]:
+    return str(operator.meta["arm"]), int(operator.meta.get("draw", -1))  # type: ignore[call-overload]
+
+
+def single_matrix(operator: Operator, head: str, attention: AttentionSums, seed: int) -> np.ndarray:
+    """The (G, G) float32 matrix that stands for an operator at the step `top1`; head: that of `head_of`.
+
+    Of the real operator: the attention sums of the head. Of a random arm of the scan: the scan's own matrix of this
+    draw in that head's place. Of another arm: its construction on the head. Of an operator of one matrix: itself.
+    """
+    if is_single(operator):
+        return operator.matrix
+    arm, draw = _identity(operator)
     layer, index = parse_head(head)
     if layer >= attention.sums.shape[0] or index >= attention.sums.shape[1]:
         raise InputError(f"head '{head}' is outside the attention's {attention.sums.shape[:2]}; run the scan again.")
-    made = BUILDS[arm](np.asarray(attention.sums[layer, index]), attention, seed, draw)
+    if arm in SCANNED:
+        made = random_head(SCANNED[arm], layer, index, attention, seed, draw)
+    else:
+        made = BUILDS[arm](np.asarray(attention.sums[layer, index]), attention, seed, draw)
     return np.ascontiguousarray(made, dtype=np.float32)

@@ -82,6 +82,7 @@ def test_rule_script_and_results_folder_share_a_name():
 #: Files of config/ that are no whole configuration.
 NOT_WHOLE = (
     "claims.yaml", "marrow_evidence.yaml", "marrow_discovery.yaml", "marrow_geometry.yaml", "paper_evidence.yaml",
+    "paper_discovery.yaml",
     "evidence_full.yaml",
 )  # fmt: skip
 
@@ -96,6 +97,16 @@ def test_generated_files_are_current():
 )
 def test_shipped_configurations_are_valid(path):
     assert load_config(path).run
+
+
+@pytest.mark.parametrize("run", ["marrow", "paper"])
+def test_the_chain_is_added_to_a_run_with_its_battery(run):
+    files = [ROOT / "config" / f"{run}{part}.yaml" for part in ("", "_evidence", "_discovery")]
+    files += [ROOT / "config" / "marrow_geometry.yaml"] * (run == "marrow")
+    config = load_config(*files)
+    assert config.discovery.chains(config.campaigns)
+    assert "row_permuted" in config.discovery.arms_of(config.operators)
+    assert bool(config.geometry.spaces) == (run == "marrow")
 
 
 @pytest.mark.parametrize(("run", "panel"), [("marrow", "marrow"), ("paper", "immune")])

@@ -169,6 +169,17 @@ def world(lead: float = 0.0) -> dict[str, pd.DataFrame]:
     }  # fmt: skip
 
 
+def chain(name: str, records: list[dict], **about: object) -> pd.DataFrame:
+    """Rows of a table of the discovery chain as its contract wants them; what is not given is empty, and counts."""
+    schema = getattr(contracts, name.upper())
+    empty = {contracts.TEXT: "", contracts.INT: 0, contracts.REAL: float("nan"), contracts.FLAG: False}
+    usual = {"run": "r", "panel": "p", "arm": "real", "n": len(DONORS), "budget": "plateau", "status": "ok"}
+    usual = {field.name: usual.get(field.name, empty[field.type]) for field in schema}
+    frame = pd.DataFrame([usual | about | row for row in records])[schema.names]
+    contracts.to_table(frame, schema, name)
+    return frame
+
+
 MODEL = {"name": "m", "digest": "0" * 64, "published": False}
 CLAIMS = read_claims(Path(__file__).resolve().parents[2] / "config" / "claims.yaml")
 

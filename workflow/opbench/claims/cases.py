@@ -42,7 +42,9 @@ def places(
     read = {claim.quantities[name].table for name in named}
     frames = {source_of(name): tables.get(name) for name in sorted(read)}
     if not claim.designs or not any("campaign" in frame for frame in frames.values()):
-        return [[[place]] for place in _panels(frames, candidates if case.endpoint else [])]
+        # Rows that do not count have a place as well: their reasons are what the case then says.
+        whole = {source_of(name): tables.whole(name) for name in sorted(read)}
+        return [[[place]] for place in _panels(whole, candidates if case.endpoint else [])]
     found: dict[tuple[str, str], list[list[Place]]] = {}
     tiers = _campaigns(claim, tables, frames)
     for endpoint in candidates if case.endpoint else [""]:

@@ -143,6 +143,8 @@ def _reduce(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> Number
 def _donors(table: str, rows: pd.DataFrame) -> int:
     """Fewest donors of any row; 0 in tables that do not count them (`n` of a score counts cells)."""
     column = "n" if table in ("pairs", "compaction", "factors") else "n_donors"
+    if table == "compaction":  # an endpoint with few donors has no q, and is none of those that `losses` counts
+        rows = rows[rows["q"].notna()]
     return int(rows[column].min()) if column in rows and len(rows) else 0
 
 

@@ -53,8 +53,9 @@ def halves(board: pd.DataFrame) -> list[list[tuple[str, pd.DataFrame]]]:
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
-    """The board of run `scope`, at the proportions of a slide (CLAIMS)."""
-    board = worst_cases(tables["claims"])
+    """The board of run `scope`, at the proportions of a slide (CLAIMS); the sister paper's has a figure of its own."""
+    claims = tables["claims"]
+    board = worst_cases(claims[claims["family"] != "geometry"])
     if board.empty:
         return canvas.note_figure("This run was given no claims."), board
     parts = halves(board)

@@ -1,6 +1,8 @@
 """The landing page and the captions survive the template engine and docutils, and say what the tables say."""
 
+import ast
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,14 +152,38 @@ def test_escaped_names_stay_text(name):
     assert f"<p>{plain}</p>" in body
 
 
+def caption(file: str, **wildcards: str) -> str:
+    """The caption of one figure or table, as the report renders it; it answers every question."""
+    page = html((REPORT / file).read_text(), snakemake=SimpleNamespace(wildcards=SimpleNamespace(**wildcards)))
+    parts = [page.count(f"<strong>{part}.</strong>") for part in ("Question", "Data", "Test", "n", "How to read")]
+    assert parts == [1] * 5, wildcards
+    return page
+
+
+def chain_tables() -> list[str]:
+    """Tables of the discovery chain, as its rules name them."""
+    code = (REPORT.parent / "rules" / "discovery_helpers.smk").read_text()
+    (node,) = [node for node in ast.parse(code).body if isinstance(node, ast.Assign)
+               and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EVERY_TABLE"]  # fmt: skip
+    assert isinstance(node.value, ast.Dict)
+    return [key.value for key in node.value.keys]
+
+
+def test_captions_render_for_every_table_of_the_chain():
+    names = chain_tables()
+    pages = {name: caption("table_discovery.rst", name=name) for name in names}
+    assert {"parts", "gates", "compaction", "enrichment"} <= set(names)
+    assert len(set(pages.values())) == len(names)
+    said = re.findall(r'name == "(\w+)"', (REPORT / "table_discovery.rst").read_text())
+    assert sorted(said) == sorted(names)
+    assert all(hasattr(contracts, name.upper()) for name in names)
+
+
 def test_captions_render_for_every_figure_and_table():
-    for figure in FIGURES:
-        wildcards = SimpleNamespace(figure=figure, scope="scope_x")
-        page = html((REPORT / "figure.rst").read_text(), snakemake=SimpleNamespace(wildcards=wildcards))
-        assert all(f"<strong>{part}.</strong>" in page for part in ("Question", "Data", "Test", "n", "How to read")), (
-            figure
-        )
-    for path in sorted(REPORT.glob("table_*.rst")):
+    pages = [caption("figure.rst", figure=figure, scope="scope_x") for figure in FIGURES]
+    assert len(set(pages)) == len(FIGURES)
+    assert all("scope_x" in page for page in pages)
+    for path in sorted(set(REPORT.glob("table_*.rst")) - {REPORT / "table_discovery.rst"}):
         assert "<strong>How to read.</strong>" in html(path.read_text()), path
     expected = {
         f"table_{name}.rst"

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from opbench.figures import style
-from opbench.figures.chain_rows import chain_rows, head_rows
+from opbench.figures.chain import chain_rows, head_rows
 from opbench.figures.draw import FIGURES, draw
 from opbench.io.errors import InputError
 

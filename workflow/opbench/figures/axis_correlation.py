@@ -9,18 +9,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
-from opbench.figures.chain import part_name, part_order
-from opbench.figures.chain_rows import (
-    arm_labels,
-    arms_in,
-    chain_rows,
-    head_rows,
-    left_out,
-    operator_name,
-    p_text,
-    strip,
-    strip_keys,
-)
+from opbench.figures.arms import arm_name, arms_in, is_random
+from opbench.figures.chain import chain_rows, head_rows, left_out, p_text, part_name, part_order
+from opbench.figures.chain_marks import arm_labels, strip, strip_keys
 from opbench.figures.style import DOUBLE, MM, number
 
 FINDING = "axis_correlation"
@@ -55,8 +46,8 @@ def _first(rows: pd.DataFrame, arm: str) -> tuple[pd.DataFrame, str]:
     """Rows of the first draw, or seed, of one arm; with its name."""
     mine = rows[rows["arm"] == arm]
     mine = mine[mine["draw"] == mine["draw"].min()]
-    kind = "seed" if arm == "real" else "draw"
-    return mine, f"{operator_name(arm)}, {kind} {int(mine['draw'].iloc[0])}"
+    kind = "draw" if is_random(arm) else "seed"
+    return mine, f"{arm_name(arm)}, {kind} {int(mine['draw'].iloc[0])}"
 
 
 def _size(means: pd.DataFrame, parts: list[str], axes: list[Axes]) -> None:

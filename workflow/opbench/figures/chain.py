@@ -1,9 +1,9 @@
-"""What figures of the discovery chain share: names of parts and gates, and one value per draw or head seed."""
+"""What figures of the discovery chain read from its tables: rows with a value, why others have none, names in print."""
+
+import textwrap
 
 import pandas as pd
 
-from opbench.config.evidence import FIXED_ARMS
-from opbench.figures.arms import FIXED, RANDOM, REAL, arm_order
 from opbench.io.tables import SCORED
 
 #: Part -> printed name, in the order of the chain.
@@ -71,22 +71,40 @@ def missing(figure: str, panel: str, rows: pd.DataFrame) -> str:
     return f"{figure}: nothing could be tested on panel {panel}. {reasons(rows)}".strip()
 
 
-def is_random(arm: str) -> bool:
-    """Whether an arm's `draw` counts draws of its matrix; else it counts head seeds."""
-    return arm != "real" and arm not in FIXED_ARMS
-
-
-def arm_colour(arm: str) -> str:
-    """Blue for the real operator, and one colour each for arms with draws and with head seeds."""
-    return REAL if arm == "real" else RANDOM if is_random(arm) else FIXED
-
-
-def controls_of(table: pd.DataFrame) -> list[str]:
-    """Control arms of a table in the house's order."""
-    return [arm for arm in arm_order(list(table["arm"])) if arm != "real"]
-
-
 def per_draw(table: pd.DataFrame, keys: list[str], column: str = "value") -> pd.DataFrame:
     """Mean of `column` by `keys`, arm and draw: the dots of an arm. Keeps the largest `n`."""
     groups = scored(table, column).groupby([*keys, "arm", "draw"], sort=True)
     return groups.agg(**{column: (column, "mean"), "n": ("n", "max")}).reset_index()
+
+
+def chain_rows(table: pd.DataFrame, scope: str, what: str) -> tuple[pd.DataFrame, str]:
+    """Rows of panel `scope` that hold a value, and a sentence that says why there are none (empty where there are).
+
+    what: the table's contents in print, e.g. `Compaction`.
+    """
+    mine = table[table["panel"] == scope]
+    rows = scored(mine) if {"status", "value"} <= set(mine.columns) else mine
+    return rows, "" if len(rows) else missing(what, scope, mine)
+
+
+def left_out(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Parts of `table` that have no row in `rows`, each with its reason; starts a new line, empty where none lacks."""
+    others = table[(table["panel"] == rows["panel"].iloc[0]) & ~table["part"].isin(rows["part"])]
+    said = others[others["reason"] != ""].groupby("part")["reason"].agg(lambda texts: texts.value_counts().index[0])
+    text = "; ".join(f"{part_name(part)}: {said[part]}" for part in part_order(list(said.index)))
+    return f"\n{textwrap.fill(f'Not shown: {text}', 130)}" if text else ""
+
+
+def head_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Rows of the preferred head at its largest width, with its printed name."""
+    rows = rows[rows["head"] == (head := preferred_head(list(rows["head"])))]
+    width = int(rows["width"].max())
+    return rows[rows["width"] == width], f"{head_name(head).lower()} of width {width}"
+
+
+def p_text(rows: pd.DataFrame) -> str:
+    """The median p over seeds in print, with the smallest p that the permutations allow; empty without any."""
+    if "p" not in rows.columns or not rows["p"].notna().any():
+        return ""
+    p, floor = float(rows["p"].median()), float(rows["p_floor"].median())
+    return f"p = {p:.2g}" + (f" (floor {floor:.2g})" if floor == floor else "")

@@ -9,7 +9,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from opbench.figures import canvas
-from opbench.figures.chain_rows import BANDS, LOOKS, OTHER, arms_in, chain_rows, line_keys, operator_name, repeats
+from opbench.figures.arms import BANDS, LOOKS, OTHER, arm_name, arms_in, repeats
+from opbench.figures.chain import chain_rows
+from opbench.figures.chain_marks import line_keys
 from opbench.figures.style import DOUBLE, GREY, MM, OKABE_ITO, endpoint_name, endpoint_order, number
 
 #: Endpoints that fit on a page; the source table holds all.
@@ -103,7 +105,7 @@ def _panel(ax: Axes, table: pd.DataFrame, arms: list[str]) -> None:
 
 def _board(ax: Axes, losses: pd.DataFrame, rows: pd.DataFrame, arms: list[str], variants: list[str]) -> None:
     """Losses of every arm by variant, in figures."""
-    names = [f"{operator_name(arm)} ({repeats(rows[rows['arm'] == arm])})" for arm in arms]
+    names = [f"{arm_name(arm)} ({repeats(rows[rows['arm'] == arm])})" for arm in arms]
     canvas.method_axis(ax, names, [arm == "real" for arm in arms], labelled=True)
     ax.set_xlim(-0.5, len(variants) - 0.5)
     sizes = rows[rows["arm"] == arms[0]].groupby("variant")["bytes"].mean()

@@ -5,35 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from opbench.figures.arms import arm_name
+from opbench.figures.arms import LOOKS, OTHER, arm_name, arms_in, repeats
 from opbench.figures.canvas import bottom_legend, key, note_figure
-from opbench.figures.chain import (
-    controls_of,
-    head_name,
-    is_random,
-    missing,
-    per_draw,
-    preferred_head,
-    scored,
-)
-from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO
+from opbench.figures.chain import head_name, missing, per_draw, preferred_head, scored
+from opbench.figures.style import DOUBLE, INK, MM
 
 #: Part under which both are written, one gate `<quantity>_<width>` for each width.
 PART, QUANTITIES = "dimension", {"objective": "Transfer objective", "trust": "Trustworthiness"}
-#: Arm -> colour and marker; others are black crosses.
-LOOKS = {
-    "real": (OKABE_ITO["blue"], "o"),
-    "gaussian": (GREY, "D"),
-    "gaussian_halves": (GREY, "D"),
-    "gaussian_blocks": (GREY, "d"),
-    "shuffle": (OKABE_ITO["orange"], "s"),
-    "row_permuted": (OKABE_ITO["purple"], "v"),
-    "uniform": (OKABE_ITO["green"], "P"),
-    "coexpression": (OKABE_ITO["vermillion"], "^"),
-    "identity": ("#7F4F24", "*"),
-    "label_lookup": (INK, "x"),
-}
-OTHER = (INK, "+")
 #: Width of the cluster of arms at one latent width, and the most between two of them.
 CLUSTER, STEP = 0.72, 0.14
 
@@ -49,7 +27,7 @@ def _panel(ax: Axes, points: pd.DataFrame, widths: list[int], arms: list[str]) -
     half = min(CLUSTER, STEP * (len(arms) - 1)) / 2
     offsets = np.linspace(-half, half, len(arms))
     for arm, offset in zip(arms, offsets, strict=True):
-        (colour, marker), real = LOOKS.get(arm, OTHER), arm == "real"
+        (colour, marker, _), real = LOOKS.get(arm, OTHER), arm == "real"
         mine = points[points["arm"] == arm].groupby("width")["value"].agg(["mean", "min", "max"]).reindex(widths)
         x = np.arange(len(widths)) + offset
         ax.vlines(x, mine["min"], mine["max"], color=colour, lw=1.2 if real else 0.8, zorder=3)
@@ -86,7 +64,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     points = per_draw(found, ["quantity", "budget", "width"])
     budgets, widths = sorted(set(points["budget"])), sorted(set(points["width"]))
     quantities = [name for name in QUANTITIES if (points["quantity"] == name).any()]
-    arms = ["real"] * bool((points["arm"] == "real").any()) + controls_of(points)
+    arms = arms_in(points)
     foot, height = 4 + 3.7 * -(-(len(arms) + 1) // 3), 15 + 43 * len(budgets)
     figure = Figure(figsize=(DOUBLE * 0.85, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.05)
@@ -112,9 +90,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
 def _legend(figure: Figure, points: pd.DataFrame, arms: list[str]) -> None:
     handles = []
     for arm in arms:
-        n, (colour, marker) = points.loc[points["arm"] == arm, "draw"].nunique(), LOOKS.get(arm, OTHER)
-        unit = "draw" if is_random(arm) else "head seed"
-        name = "Real operator" if arm == "real" else arm_name(arm)
-        handles.append(key(marker, f"{name}, {n} {unit}{'s' * (n != 1)}", colour=colour))
+        colour, marker, _ = LOOKS.get(arm, OTHER)
+        handles.append(key(marker, f"{arm_name(arm)}, {repeats(points[points['arm'] == arm])}", colour=colour))
     handles.append(key("|", "least to most; dashed: threshold", size=6))
     bottom_legend(figure, handles, 3)

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
-from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name, arm_order
+from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name, controls_of
 from opbench.figures.style import INK, endpoint_name, endpoint_order
 from opbench.figures.values import of_scope
 from opbench.io.tables import SCORED
@@ -64,7 +64,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     shown = evidence[(evidence["subset"] == "all") & (evidence["width"] == width) & (evidence["budget"] == budget)]
     endpoints = endpoint_order(sorted(set(decisive["endpoint"])))
     points = points[points["endpoint"].isin(endpoints)]
-    arms = [arm for arm in arm_order(list(points["arm"])) if arm != "real"]
+    arms = controls_of(points)
     decides = set(decisive["control"])
     figure, axes = canvas.endpoint_grid(len(endpoints), len(arms), foot=21, columns=4, title_lines=3)
     for index, (ax, endpoint) in enumerate(zip(axes, endpoints, strict=True)):

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
-from opbench.figures.chain_rows import BANDS, LOOKS, OTHER, arms_in, chain_rows, line_keys, operator_name
+from opbench.figures.arms import BANDS, LOOKS, OTHER, arm_name, arms_in
+from opbench.figures.chain import chain_rows
+from opbench.figures.chain_marks import line_keys
 from opbench.figures.style import DOUBLE, MM, number
 
 #: Factors whose impact is drawn; the curves and the source table hold all.
@@ -81,7 +83,7 @@ def _form(rows: pd.DataFrame) -> str:
 def _notes(rows: pd.DataFrame) -> str:
     """What rows of shares say of their order, by arm."""
     said = rows[(rows["quantity"] == "share") & (rows["reason"] != "")].groupby("reason")["arm"].unique()
-    return " ".join(f"{', '.join(map(operator_name, arms))}: {reason}." for reason, arms in said.items())
+    return " ".join(f"{', '.join(map(arm_name, arms))}: {reason}." for reason, arms in said.items())
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from opbench.figures import canvas
-from opbench.figures.chain_rows import arms_in, chain_rows, operator_name, repeats
+from opbench.figures.arms import arm_name, arms_in, repeats
+from opbench.figures.chain import chain_rows
 from opbench.figures.style import DOUBLE, INK, MM, OKABE_ITO, endpoint_name, endpoint_order, number
 
 #: Endpoints that fit beside a second operator; the source table holds all.
@@ -119,7 +120,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         ax = figure.add_axes((x / width, 1 - (top + body) / height, each / width, body / height))
         _heatmap(ax, shown[shown["arm"] == arm], names, endpoints, norm)
         mine = shown[shown["arm"] == arm]
-        ax.set_title(f"{operator_name(arm)}, {repeats(rows[rows['arm'] == arm])}\n"
+        ax.set_title(f"{arm_name(arm)}, {repeats(rows[rows['arm'] == arm])}\n"
                      f"n = {_span(mine.groupby('endpoint')['n_donors'].max())} donors")  # fmt: skip
         ax.tick_params(labelleft=index == 0)
         strip = figure.add_axes((x / width, foot / height, each / width, below / height))

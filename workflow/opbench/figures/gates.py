@@ -11,19 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from opbench.figures import canvas
-from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name
-from opbench.figures.chain import (
-    GATES,
-    arm_colour,
-    controls_of,
-    head_name,
-    missing,
-    part_name,
-    part_order,
-    preferred_head,
-    reasons,
-    scored,
-)
+from opbench.figures.arms import FIXED, RANDOM, REAL, arm_colour, arm_name, controls_of
+from opbench.figures.chain import GATES, head_name, missing, part_name, part_order, preferred_head, reasons, scored
 from opbench.figures.style import DOUBLE, GREY, INK, MM
 
 #: Gates that are drawn hollow in the row of the gate that they belong to, by the end of their names.
@@ -182,7 +171,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             ax.set_title(part_name(part) if gate == gates[0] else "")
     figure.suptitle(f"{head_name(head)}, width {width}, {budget} budget, panel {scope}", x=0.01, ha="left")
     left_out = len(_gates(points, len(points))) - len(gates)
-    more = f"{left_out} further gates are in the table. " if left_out else ""
+    more = f"Not drawn, but in the table: {left_out} gate{'s' * (left_out != 1)}. " if left_out else ""
     _words(figure, mine, points, budget, more + reasons(rows, 1))
     return figure, points.assign(panel=scope, head=head, width=width, budget=budget)
 

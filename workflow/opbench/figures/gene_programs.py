@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
-from opbench.figures.chain import is_random
-from opbench.figures.chain_rows import arms_in, chain_rows, operator_name
+from opbench.figures.arms import arm_name, arms_in, is_random
+from opbench.figures.chain import chain_rows
 from opbench.figures.style import DOUBLE, MM, OKABE_ITO
 
 #: Factors and genes a side that fit on a page; the source table holds what is drawn, PROGRAMS all.
@@ -50,7 +50,7 @@ def _block(ax: Axes, programs: pd.DataFrame, best: pd.DataFrame | None, factors:
     out, step = [], (lines - 2) // 2
     ax.set_axis_off()
     ax.set_xlim(0, 1)
-    ax.set_ylim(len(factors) * lines, 0)
+    ax.set_ylim(len(factors) * lines - 0.5, -0.5)
     for index, factor in enumerate(factors):
         top, mine = index * lines, programs[programs["factor"] == factor]
         if index % 2 == 0:
@@ -117,7 +117,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         here = tests[(tests["arm"] == arm) & (tests["draw"] == number)] if len(tests) else tests
         best = _best(here[here["factor"].isin(factors)]) if len(here) else None
         source.append(pd.DataFrame(_block(ax, mine, best, factors, lines)).assign(arm=arm, draw=number))
-        title = operator_name(arm) + (f", draw {number}" if is_random(arm) else "")
+        title = arm_name(arm) + (f", draw {number}" if is_random(arm) else "")
         figure.text(x / width, 1 - 8.5 / height, title, fontweight="bold" if arm == "real" else "normal", va="center")
         figure.text(x / width, 1 - 12 / height, _share(best, factors), va="center", color=_MUTED)
     figure.text(2 / width, 1 - 3.5 / height, f"{scope}: genes that a factor reads and writes most, largest first",

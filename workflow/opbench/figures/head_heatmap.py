@@ -12,17 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from opbench.figures import canvas
-from opbench.figures.arms import FIXED, RANDOM, REAL, arm_name
-from opbench.figures.chain import (
-    arm_colour,
-    controls_of,
-    is_random,
-    missing,
-    part_name,
-    part_order,
-    per_draw,
-    scored,
-)
+from opbench.figures.arms import FIXED, RANDOM, REAL, arm_colour, arm_name, controls_of, is_random
+from opbench.figures.chain import missing, part_name, part_order, per_draw, scored
 from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO, number
 
 BEST, QUANTITY = "best", "residualised"

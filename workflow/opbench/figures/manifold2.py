@@ -8,15 +8,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
-from opbench.figures.chain import part_name
-from opbench.figures.chain_rows import LOOKS, OTHER, arms_in, chain_rows, operator_name, p_text, repeats
+from opbench.figures.arms import LOOKS, OTHER, arm_name, arms_in, repeats
+from opbench.figures.chain import chain_rows, p_text, part_name
 from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO, number
 
 #: Arm of the negative control, whose draws are a distribution.
 SHUFFLED = "shuffled_path"
 METHODS = {"geodesic_mds": ("geodesic MDS", "o", "-"), "isomap": ("Isomap", "s", "--")}
 #: Arm of principal components, which no operator made; its colour and marker.
-COMPONENTS, LOOK = "pca", (OKABE_ITO["vermillion"], "s")
+COMPONENTS, LOOK = "pca", (OKABE_ITO["sky"], "h")
 
 
 def _by_width(rows: pd.DataFrame) -> pd.DataFrame:
@@ -91,8 +91,13 @@ def _sweep(ax: Axes, rows: pd.DataFrame) -> None:
         ax.plot(x, group["mean"], color=colour, marker=marker, ms=3.6, ls=line, mec="white", mew=0.4, label=name)
         ring = group["neighbours"].isin(mine.loc[mine["chosen"] & (mine["method"] == method), "neighbours"])
         ax.plot(x[ring], group["mean"][ring], marker="o", ms=8, mfc="none", mec=INK, mew=0.9, ls="")
-    ax.set_xticks(sorted(table["neighbours"].unique()))
-    ax.margins(x=0.12, y=0.45)
+    ticks = sorted(table["neighbours"].unique())
+    ax.set_xticks(ticks)
+    # Room for the legend above, and no axis that magnifies rounding where one k was tried.
+    middle, half = (table["max"].max() + table["min"].min()) / 2, (table["max"].max() - table["min"].min()) / 2
+    half = max(1.9 * half, 0.05)
+    ax.set_ylim(middle - half, middle + half)
+    ax.set_xlim(ticks[0] - max(0.12 * (ticks[-1] - ticks[0]), 1), ticks[-1] + max(0.12 * (ticks[-1] - ticks[0]), 1))
     ax.legend(loc="upper center", handlelength=1.8)
 
 
@@ -121,7 +126,7 @@ def _handles(mine: pd.DataFrame, arms: list[str]) -> list:
             if mine.loc[mine["arm"] == arm, "draw"].nunique() > 1
             else ""
         )
-        out.append(canvas.key(marker or "o", operator_name(arm) + what, colour=colour))
+        out.append(canvas.key(marker or "o", arm_name(arm) + what, colour=colour))
     out.append(canvas.key(LOOK[1], "principal components of expression", colour=LOOK[0], size=3.4))
     if (mine["arm"] == SHUFFLED).any():
         n = mine.loc[mine["arm"] == SHUFFLED, "draw"].nunique()

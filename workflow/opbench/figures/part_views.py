@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D  # noqa: F401 - registers the projection
 
 from opbench.figures import canvas
-from opbench.figures.arms import arm_name, arm_order
+from opbench.figures.arms import arm_name, arms_in, is_random
 from opbench.figures.chain import missing, part_name, part_order, preferred_head
 from opbench.figures.style import DOUBLE, INK, MM, OKABE_ITO, branch_colours
 
@@ -24,8 +24,7 @@ MARKERS = ("o", "^", "s", "D", "v")
 
 def _blocks(views: pd.DataFrame) -> list[str]:
     """The real operator, then the first Gaussian arm where there is one, else the first control."""
-    controls = [arm for arm in arm_order(list(views["arm"])) if arm != "real"]
-    return [arm for arm in ("real", *controls) if arm in set(views["arm"])][:2]
+    return arms_in(views)[:2]
 
 
 def _looks(donors: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +129,7 @@ def _block(figure: Figure, views: pd.DataFrame, place: tuple[float, ...], parts:
     left, top, side, width, height = place
     limits = _limits(views)
     arm = views["arm"].iloc[0]
-    title = "Real operator" if arm == "real" else f"{arm_name(arm)}, one draw"
+    title = arm_name(arm) + ("" if arm == "real" else ", one draw" if is_random(arm) else ", one seed")
     bold = "bold" if arm == "real" else "normal"
     figure.text(left / width, 1 - (top + 3.5) / height, title, va="center", fontweight=bold)
     for column, part in enumerate(parts):

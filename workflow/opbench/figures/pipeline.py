@@ -6,17 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from opbench.figures import canvas
-from opbench.figures.arms import FIXED, REAL, arm_name
-from opbench.figures.chain import (
-    controls_of,
-    head_name,
-    is_random,
-    missing,
-    part_name,
-    part_order,
-    preferred_head,
-    scored,
-)
+from opbench.figures.arms import FIXED, REAL, arm_name, controls_of, is_random
+from opbench.figures.chain import head_name, missing, part_name, part_order, preferred_head, scored
 from opbench.figures.style import DOUBLE, GREY, INK, MM
 
 #: Left edges and width of the six columns, in mm; tops and heights of the lanes.

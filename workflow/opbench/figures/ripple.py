@@ -4,17 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from opbench.figures import canvas
-from opbench.figures.chain import part_name, part_order
-from opbench.figures.chain_rows import (
-    arm_labels,
-    arms_in,
-    chain_rows,
-    head_rows,
-    left_out,
-    p_text,
-    strip,
-    strip_keys,
-)
+from opbench.figures.arms import arms_in
+from opbench.figures.chain import chain_rows, head_rows, left_out, p_text, part_name, part_order
+from opbench.figures.chain_marks import arm_labels, strip, strip_keys
 from opbench.figures.style import DOUBLE, MM
 
 #: Quantity -> title of its row of panels.

@@ -71,7 +71,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             f"Run {scope}: no campaign was timed with a frozen model or an extracted head."
         ), table
     source = of_scope(table, "run", scope, "runtime").reset_index(drop=True)
-    systems = list(dict.fromkeys(source["system"]))
+    # What the ratio is over comes first, whichever campaign leads the table.
+    systems = sorted(dict.fromkeys(source["system"]), key=lambda name: ("frozen" not in name, "extracted" not in name))
     # A campaign's name is unique in a run; those that time both sides come first.
     timed = source.groupby("campaign")["ratio"].count()
     campaigns = sorted(sorted(timed.index, key=lambda name: (-timed[name], name))[:MOST])

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from opbench.figures.arms import arm_name, arm_order
+from opbench.figures.arms import BANDS, LOOKS, OTHER, arm_name, arms_in
 from opbench.figures.canvas import bottom_legend, note_figure
-from opbench.figures.style import DOUBLE, GREY, INK, MM, OKABE_ITO, endpoint_name, endpoint_order
+from opbench.figures.style import DOUBLE, MM, endpoint_name, endpoint_order
 from opbench.io.seeds import keyed_rng
 from opbench.io.tables import SCORED
 
@@ -24,26 +24,6 @@ COLUMNS = (
     ("width", "closed_form", "Latent width\nclosed-form head"),
     ("budget", "let", "Training budget (epochs)\nanchor head of the standard width"),
 )
-
-
-#: Arm -> colour, marker and line; others are black crosses.
-LOOKS = {
-    "real": (OKABE_ITO["blue"], "o", "-"),
-    "gaussian_halves": (GREY, "", "-"),
-    "gaussian_blocks": (GREY, "", "-"),
-    "shuffle": (OKABE_ITO["orange"], "", "-"),
-    "row_permuted": (OKABE_ITO["purple"], "v", ":"),
-    "uniform": (OKABE_ITO["green"], "s", "--"),
-    "coexpression": (OKABE_ITO["vermillion"], "^", "-."),
-}
-OTHER = (INK, "x", ":")
-#: Arms whose draws are a band.
-BANDS = ("gaussian_halves", "gaussian_blocks", "shuffle")
-
-
-def _arms(table: pd.DataFrame) -> list[str]:
-    """The real operator, then the controls in the house's order."""
-    return sorted(arm_order(list(table["arm"])), key=lambda arm: arm != "real")
 
 
 def _positions(column: pd.DataFrame, sweep: str) -> tuple[pd.Series, list[str]]:
@@ -89,7 +69,7 @@ def _summary(rows: pd.DataFrame, sweep: str, head: str) -> tuple[pd.DataFrame, l
 
 def _panel(ax: Axes, table: pd.DataFrame, ticks: list[str]) -> None:
     """Bands of random arms, lines of the others, the real operator with its donors' interval on top."""
-    for layer, arm in enumerate(reversed(_arms(table))):
+    for layer, arm in enumerate(reversed(arms_in(table))):
         (colour, marker, line), mine = LOOKS.get(arm, OTHER), table[table["arm"] == arm].sort_values("x")
         # What comes last is no further step of the axis, so that no line leads to it.
         body, apart = (mine[~mine["at"].isin(["full", "plateau"])], mine[mine["at"].isin(["full", "plateau"])])
@@ -122,11 +102,11 @@ def _title(endpoint: str, n: int) -> str:
 
 def _legend(figure: Figure, table: pd.DataFrame) -> None:
     handles = []
-    for arm in _arms(table):
+    for arm in arms_in(table):
         counts = table.loc[table["arm"] == arm, "n_draws"]
         low, high = counts.min(), counts.max()
         draws = f", {low}" + (f" to {high}" if high > low else "") + " draws" if high > 1 else ""
-        name, (colour, marker, line) = "Real operator" if arm == "real" else arm_name(arm), LOOKS.get(arm, OTHER)
+        name, (colour, marker, line) = arm_name(arm), LOOKS.get(arm, OTHER)
         if arm in BANDS:
             handles.append(Patch(facecolor=colour, alpha=0.5, label=f"{name}{draws}: mean, least to most"))
             continue

@@ -7,16 +7,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from opbench.figures import canvas
-from opbench.figures.chain import arm_colour, part_name, part_order
-from opbench.figures.chain_rows import (
-    arm_labels,
-    arms_in,
-    chain_rows,
-    head_rows,
-    left_out,
-    p_text,
-    strip,
-)
+from opbench.figures.arms import arm_colour, arms_in
+from opbench.figures.chain import chain_rows, head_rows, left_out, p_text, part_name, part_order
+from opbench.figures.chain_marks import arm_labels, strip
 from opbench.figures.style import DOUBLE, GREY, INK, MM, PALE
 
 FINDING = "t_lens"

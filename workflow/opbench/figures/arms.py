@@ -34,21 +34,21 @@ ARMS = {
     "random_labels": "Random stages per type",
 }
 RANDOM, FIXED, REAL = OKABE_ITO["sky"], OKABE_ITO["orange"], OKABE_ITO["blue"]
-#: Arm -> colour, marker and line, where arms share an axis; others are black pentagons. Markers have a face, so that a
-#: white edge leaves them visible.
+#: Arm -> colour, marker and line, where arms share an axis; others are black diamonds. Markers are full shapes, so
+#: that a white edge leaves them visible.
 LOOKS = {
     "real": (REAL, "o", "-"),
     "gaussian": (GREY, "D", "-"),
     "gaussian_halves": (GREY, "D", "-"),
     "gaussian_blocks": (GREY, "d", "-"),
-    "shuffle": (OKABE_ITO["orange"], "s", "-"),
+    "shuffle": (OKABE_ITO["orange"], "p", "-"),
     "row_permuted": (OKABE_ITO["purple"], "v", ":"),
-    "uniform": (OKABE_ITO["green"], "P", "--"),
+    "uniform": (OKABE_ITO["green"], "s", "--"),
     "coexpression": (OKABE_ITO["vermillion"], "^", "-."),
-    "identity": ("#7F4F24", "*", "--"),
-    "label_lookup": (INK, "X", ":"),
+    "identity": ("#7F4F24", "<", "--"),
+    "label_lookup": (INK, ">", ":"),
 }
-OTHER = (INK, "p", ":")
+OTHER = (INK, "d", ":")
 #: Arms whose draws are a band, where arms share an axis.
 BANDS = ("gaussian_halves", "gaussian_blocks", "shuffle")
 #: Outcome of an arm -> (colour, marker): shape and colour say the same.

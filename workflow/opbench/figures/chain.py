@@ -15,6 +15,8 @@ PARTS = {
     "null_branch": "Null branch",
     "null_labels": "Null labels",
 }
+#: Gate that counts the others.
+ALL_GATES = "all"
 #: Gate -> printed title.
 GATES = {
     "trustworthiness": "Trustworthiness, features to latent",
@@ -24,6 +26,7 @@ GATES = {
     "random": "Random holdout, correlation",
     "donor": "Donor holdout, correlation",
     "branch": "Branch holdout, correlation within branches",
+    ALL_GATES: "All gates with a threshold, share that is passed",
 }
 #: Head -> printed name, in the order of preference where a figure has room for one.
 HEADS = {"let": "Anchor head", "anchor": "Anchor head", "cell": "Cell head", "hybrid": "Hybrid head"}

@@ -69,7 +69,7 @@ def _control(ax: Axes, table: pd.DataFrame, arm: str, layer: float) -> None:
         ax.plot(chain["bytes"], chain["value"], color=colour, lw=0.8, ls=line, zorder=2)
         ax.vlines(apart["bytes"], apart["draw_low"], apart["draw_high"], color=colour, lw=3, alpha=0.5, zorder=1)
         return
-    style = {"color": colour, "marker": marker, "ms": 2.6, "mec": "white", "mew": 0.3, "lw": 0.7, "zorder": layer}
+    style = {"color": colour, "marker": marker, "ms": 3.0, "mec": "white", "mew": 0.3, "lw": 0.7, "zorder": layer}
     ax.plot(chain["bytes"], chain["value"], ls=line, **style)
     ax.plot(apart["bytes"], apart["value"], ls="", **style)
 

@@ -47,7 +47,7 @@ def _lines(ax: Axes, table: pd.DataFrame, arms: list[str], x: str, markers: bool
                 ax.vlines(mine[x], mine[ends[0]], mine[ends[1]], color=colour, lw=1.0, zorder=9)
             else:
                 ax.fill_between(mine[x], mine[ends[0]], mine[ends[1]], color=colour, alpha=0.2, lw=0, zorder=8)
-        style = {"lw": 1.2, "zorder": 10, "ms": 3.2} if real else {"lw": 0.7, "zorder": 3 + layer / 10, "ms": 2.4}
+        style = {"lw": 1.2, "zorder": 10, "ms": 3.2} if real else {"lw": 0.7, "zorder": 3 + layer / 10, "ms": 2.8}
         ax.plot(mine[x], mine["value"], color=colour, marker=marker if markers else "", mec="white", mew=0.4, ls=line,
                 markevery=1 if x == "factor" else max(len(mine) // 8, 1), **style)  # fmt: skip
 

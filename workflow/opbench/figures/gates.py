@@ -29,7 +29,7 @@ NULL_PARTS = ("null_branch", "null_labels")
 #: Parts that are no part of the figure: they hold other quantities.
 OTHER_PARTS = ("dimension",)
 #: Least and greatest height of a row, what a panel needs besides, and all panels together, in mm.
-ROW, WIDE_ROW, EDGE, TALLEST = 2.45, 3.2, 8.6, 203.0
+ROW, WIDE_ROW, EDGE, TALLEST = 2.45, 3.2, 8.6, 200.0
 
 
 def _setting(rows: pd.DataFrame) -> tuple[str, int, str]:
@@ -169,18 +169,20 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             _rows_of(ax, [arm_name(arm) for arm in arms], index == 0)
             _strip(ax, here[here["part"] == part], arms)
             ax.set_title(part_name(part) if gate == gates[0] else "")
-    figure.suptitle(f"{head_name(head)}, width {width}, {budget} budget, panel {scope}", x=0.01, ha="left")
-    left_out = len(_gates(points, len(points))) - len(gates)
-    more = f"Not drawn, but in the table: {left_out} gate{'s' * (left_out != 1)}. " if left_out else ""
+    page = figure.get_size_inches()[1] / MM
+    title = f"{head_name(head)}, width {width}, {budget} budget, panel {scope}"
+    figure.text(0.01, 1 - 1.5 / page, title, va="top", size=8)
+    left_out = [GATES.get(gate, gate.replace("_", " ")).lower() for gate in _gates(points, len(points))[len(gates) :]]
+    more = f"Not drawn, but in the table: {'; '.join(left_out)}. " if left_out else ""
     _words(figure, mine, points, budget, more + reasons(rows, 1))
     return figure, points.assign(panel=scope, head=head, width=width, budget=budget)
 
 
 def _layout(gates: int, strips: int, tall: float) -> tuple[Figure, np.ndarray]:
-    foot, height = 38.0, gates * tall + 6
+    foot, height = 38.0, gates * tall + 8
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(
-        rect=(0, foot / (height + foot), 1, height / (height + foot)), w_pad=0.03, h_pad=0.01
+        rect=(0, foot / (height + foot), 1, (height - 6) / (height + foot)), w_pad=0.03, h_pad=0.01
     )
     ratios = [1.25, *[1.0] * strips]
     grid = figure.subplots(gates, 1 + strips, squeeze=False, width_ratios=ratios)
@@ -209,10 +211,10 @@ def _words(figure: Figure, mine: pd.DataFrame, points: pd.DataFrame, budget: str
     height = figure.get_size_inches()[1] / MM
     canvas.bottom_legend(figure, handles, 3, bottom=19.5 / height)
     lines = [
-        "n: anchors, or holdouts. Internal: trustworthiness and correlations are in sample; holdouts are scored by "
-        "heads fitted again without them. Other parts: one frozen head, so that nothing is held out, and 'branch' is "
-        "the correlation within branches. Own nulls: random projections to as many dimensions (trustworthiness), "
-        "labels permuted in blocks of donor and tissue (correlation).",
+        "n: anchors, holdouts, or gates with a threshold. Internal: trustworthiness and correlations are in sample; "
+        "holdouts are scored by heads fitted again without them. Other parts: one frozen head, so that nothing is held "
+        "out, and 'branch' is the correlation within branches. Own nulls: random projections to as many dimensions "
+        "(trustworthiness), labels permuted in blocks of donor and tissue (correlation).",
         _permuted(points),
         why,
     ]

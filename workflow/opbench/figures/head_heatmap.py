@@ -157,7 +157,7 @@ def _bar(figure: Figure, ax: Axes, norm: tuple[float, float]) -> None:
 def _words(figure: Figure, heads: pd.DataFrame, best: pd.DataFrame, setting: tuple[int, str, str], page: tuple) -> None:
     """Title, legend and what the numbers in the cells are."""
     (width, budget, scope), seeds = setting, int(heads["seeds"].max())
-    key = heads["key"].iloc[0]
+    key = heads["key"].iloc[0].replace(QUANTITY, "residualised correlation")
     title = (
         f"Single heads on panel {scope}: residualised correlation, width {width}, {budget} budget\n"
         f"mean of {seeds} head seed{'s' * (seeds != 1)}; in a cell its place by {key}, the first five bold"

@@ -56,7 +56,7 @@ def _points(ax: Axes, rows: pd.DataFrame, arms: list[str], places: list[tuple[fl
             if (value := _one(rows[rows["arm"] == arm], quantity)) is None:
                 continue
             ax.plot([x + shift] * 2, [value["low"], value["high"]], color=colour, lw=1.0, zorder=4)
-            ax.plot([x + shift], [value["value"]], marker=marker or "o", ms=3.8 if arm == "real" else 2.8, color=colour,
+            ax.plot([x + shift], [value["value"]], marker=marker or "o", ms=3.8 if arm == "real" else 3.2, color=colour,
                     mec="white", mew=0.4, ls="", zorder=5)  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from opbench.figures import canvas
 from opbench.figures.arms import FIXED, REAL, arm_name, controls_of, is_random
-from opbench.figures.chain import head_name, missing, part_name, part_order, preferred_head, scored
+from opbench.figures.chain import ALL_GATES, head_name, missing, part_name, part_order, preferred_head, scored
 from opbench.figures.style import DOUBLE, GREY, INK, MM
 
 #: Left edges and width of the six columns, in mm; tops and heights of the lanes.
@@ -87,7 +87,7 @@ def _facts(gates: pd.DataFrame | None, heads: pd.DataFrame | None, panel: str) -
         return facts
     head = preferred_head(list(rows["head"]))
     rows = rows[rows["head"] == head]
-    real, tests = rows[rows["arm"] == "real"], rows[~rows["part"].isin(["dimension"])]
+    real, tests = rows[rows["arm"] == "real"], rows[(rows["part"] != "dimension") & (rows["gate"] != ALL_GATES)]
     arms = {arm: set(rows.loc[rows["arm"] == arm, "operator"]) for arm in controls_of(rows)}
     return facts | {
         "head": head,

@@ -131,6 +131,9 @@ def test_pipeline_takes_its_numbers_from_the_tables(tables):
     assert values["controls", "shuffle"] == made.ARMS["shuffle"]
     assert (values["checkpoint", "layers"], values["checkpoint", "heads"]) == (made.LAYERS, made.INDEXES)
     assert "Own values shuffled × 6" in texts(figure)
+    # The gate that counts the others is none of them.
+    counted = pd.concat([tables["gates"], tables["gates"].query("gate == 'trustworthiness'").assign(gate="all")])
+    pd.testing.assert_frame_equal(draw("pipeline", tables | {"gates": counted}, made.PANEL)[1], source)
     other = tables | {"parts": tables["parts"].query("donor != 'E0'")}
     again = draw("pipeline", other, made.PANEL)[1].query("box == 'external' and quantity == 'donors'")["value"]
     assert (values["external", "donors"], again.item()) == (9, 8)

@@ -174,7 +174,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     figure.text(0.01, 1 - 1.5 / page, title, va="top", size=8)
     left_out = [GATES.get(gate, gate.replace("_", " ")).lower() for gate in _gates(points, len(points))[len(gates) :]]
     more = f"Not drawn, but in the table: {'; '.join(left_out)}. " if left_out else ""
-    _words(figure, mine, points, budget, more + reasons(rows, 1))
+    _words(figure, mine, points, budget, more + reasons(rows))
     return figure, points.assign(panel=scope, head=head, width=width, budget=budget)
 
 

@@ -33,9 +33,9 @@ def _panel(ax, rows: pd.DataFrame, arms: list[str]) -> None:
 def _title(quantity: str, part: str, rows: pd.DataFrame, first: bool) -> str:
     facts = f"{part_name(part)}, " + (f"n = {int(rows['n'].max())} anchors" if len(rows) else "no value")
     text = p_text(rows[rows["arm"] == "real"])
-    if "axes" in quantity and (rows["j"] > 0).any():
-        text = f"of {int(rows['j'].max())} axes"
-    return "\n".join([QUANTITIES[quantity] if first else "", facts, f"real: {text}" if text.startswith("p") else text])
+    of = f"of {int(rows['j'].max())} axes" if "axes" in quantity and (rows["j"] > 0).any() else ""
+    tests = ", ".join(filter(None, (of, f"real: {text}" if text else "")))
+    return "\n".join([QUANTITIES[quantity] if first else "", facts, tests])
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:

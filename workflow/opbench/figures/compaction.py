@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from opbench.figures import canvas
 from opbench.figures.arms import BANDS, LOOKS, OTHER, arm_name, arms_in, repeats
@@ -20,6 +20,7 @@ LEVEL = 0.05
 #: Variant that is no step of the chain of ranks, so that no line leads to it.
 APART = "sparse"
 MARGIN = OKABE_ITO["yellow"]
+LEAST = 0.05  # range of a panel
 WIDE = 1.18  # half a margin's patch, as a factor of bytes
 ROW = 52  # mm per row of panels
 _KEYS = ["arm", "variant", "endpoint"]
@@ -97,6 +98,11 @@ def _panel(ax: Axes, table: pd.DataFrame, arms: list[str]) -> None:
             _real(ax, mine)
         else:
             _control(ax, mine, arm, 3 + layer / 10)
+    # No axis that magnifies what is small, with long labels to say so.
+    low, high = ax.get_ylim()
+    rest = max(LEAST - (high - low), 0) / 2
+    ax.set_ylim(low - rest, high + rest)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator([10.0**k for k in range(2, 11)]))
     ax.xaxis.set_minor_locator(NullLocator())

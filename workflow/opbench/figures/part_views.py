@@ -11,10 +11,10 @@ from mpl_toolkits.mplot3d import Axes3D  # noqa: F401 - registers the projection
 
 from opbench.figures import canvas
 from opbench.figures.arms import arm_name, arms_in, is_random
-from opbench.figures.chain import missing, part_name, part_order, preferred_head
+from opbench.figures.chain import head_name, missing, part_name, part_order, preferred_head
 from opbench.figures.style import DOUBLE, INK, MM, OKABE_ITO, branch_colours
 
-SIDE, HEAD, FOOT, LEFT, KEY, GAP = 34.0, 13.0, 7.0, 9.0, 41.0, 5.0  # mm
+SIDE, HEAD, FOOT, LEFT, KEY, GAP = 34.0, 13.0, 10.0, 9.0, 41.0, 5.0  # mm
 #: Direction from which all panels are seen, in degrees.
 ELEVATION, AZIMUTH = 22.0, -58.0
 #: Shape says the donor where colours repeat.
@@ -95,8 +95,11 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         top = 0 if beside else (HEAD + 3 * side) * number
         _block(figure, views[views["arm"] == arm], (left, top, side, width, height), parts, paint)
     _keys(figure, LEFT + block * across, (side, width, height), paint)
-    text = "Axes 1 to 3: principal axes of the internal anchors' latent; one scale in each block. Dot area: cells."
-    figure.text(1 / width, 1.5 / height, text, va="bottom")
+    text = (
+        f"{head_name(head)} on panel {scope}; dot area: cells\n"
+        "Axes 1 to 3: principal axes of the internal anchors' latent; one scale in each block"
+    )
+    figure.text(1 / width, 1.5 / height, text, va="bottom", linespacing=1.3)
     columns = ["panel", "head", "arm", "part", "anchor", "donor", "label", "branch", "depth", "n_cells", "x", "y", "z"]
     return figure, views[columns]
 

@@ -124,6 +124,20 @@ def test_views_hold_every_anchor_of_both_arms_with_its_n(tables):
     assert few.get_size_inches()[1] < figure.get_size_inches()[1] * 0.6
 
 
+def test_arms_are_compared_by_trust_above_their_own_null_and_rulers_have_their_p(tables):
+    gates, trust = tables["gates"], tables["gates"].query("gate == 'trustworthiness'")
+    margin = trust.assign(gate="trust_margin", value=trust["value"] - 5.0, threshold=np.nan)
+    ruled = (gates["arm"] == "real") & (gates["part"] == "internal") & (gates["gate"] == "correlation")
+    gates = gates.assign(p=gates["p"].mask(ruled, 0.125), p_floor=gates["p_floor"].mask(ruled, 0.0625))
+    figure, _ = draw("gates", {"gates": pd.concat([gates, margin])}, made.PANEL)
+    said = " ".join(texts(figure).split())
+    assert "Arms are compared by trustworthiness less that null's mean." in said
+    assert "Null branch (smallest reachable 0.062), internal: correlation 0.12." in said
+    row = [ax for ax in figure.axes if ax.get_subplotspec().rowspan.start == 0]
+    assert row[0].get_xlim()[1] > 0.5
+    assert all(ax.get_xlim()[1] < -3 for ax in row[1:])
+
+
 def test_pipeline_takes_its_numbers_from_the_tables(tables):
     figure, source = draw("pipeline", tables, made.PANEL)
     values = source[source["quantity"] != "width"].set_index(["box", "quantity"])["value"]

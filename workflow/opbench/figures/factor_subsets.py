@@ -86,7 +86,7 @@ def _chance(rows: pd.DataFrame, arm: str) -> dict[str, float]:
 def _handles(cores: pd.DataFrame) -> list:
     n = cores.groupby("arm")["subset"].nunique().max() if len(cores) else 0
     return [
-        canvas.key("o", f"one of {n} random cores of as many factors", colour=OKABE_ITO["sky"], size=3),
+        canvas.key("o", f"one of {n} random cores of as many other factors", colour=OKABE_ITO["sky"], size=3),
         Line2D([], [], color=OKABE_ITO["vermillion"], lw=1.6, label="core of the largest singular values"),
         Line2D([], [], color=INK, lw=1.0, ls=":", label="a value of 0.5, the chance of two classes"),
     ]

@@ -23,13 +23,14 @@ MANY = 60
 #: Gates without a row of their own: the permutation's null and p are shown with the correlation that it permutes, and
 #: the reference of trustworthiness is that gate's own null.
 PERMUTATION, CORRELATION = "blocked_permutation", "correlation"
-WITHIN = (PERMUTATION, "trust_reference")
+TRUST, MARGIN = "trustworthiness", "trust_margin"
+WITHIN = (PERMUTATION, "trust_reference", MARGIN)
 #: Parts with another ruler, which should fail.
 NULL_PARTS = ("null_branch", "null_labels")
 #: Parts that are no part of the figure: they hold other quantities.
 OTHER_PARTS = ("dimension",)
 #: Least and greatest height of a row, what a panel needs besides, and all panels together, in mm.
-ROW, WIDE_ROW, EDGE, TALLEST = 2.45, 3.2, 8.6, 200.0
+ROW, WIDE_ROW, EDGE, TALLEST = 2.4, 3.2, 8.6, 196.0
 
 
 def _setting(rows: pd.DataFrame) -> tuple[str, int, str]:
@@ -141,6 +142,17 @@ def _permuted(points: pd.DataFrame) -> str:
     return f"Permutation{wanted}, largest p of the seeds: {', '.join(texts)}."
 
 
+def _ruled(points: pd.DataFrame) -> str:
+    """The largest p of the real internal gates over head seeds against the rulers of the null branch."""
+    mine = (points["arm"] == "real") & (points["part"] == "internal") & (points["variant"] == PLAIN)
+    rows = points[mine & (points["gate"] != PERMUTATION) & points["p"].notna()]
+    if rows.empty:
+        return ""
+    worst = rows.groupby("gate")["p"].max()
+    texts = [f"{gate} {worst[gate]:.2g}" for gate in GATES if gate in worst.index]
+    return f"Null branch (smallest reachable {rows['p_floor'].max():.2g}), internal: {', '.join(texts)}."
+
+
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
     """Gates of panel `scope` (GATES): a row per gate; bars of the real operator by part, then a strip per part."""
     rows = tables["gates"]
@@ -167,19 +179,25 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         line[0].set_title(GATES.get(gate, gate.replace("_", " ").capitalize()))
         for index, (ax, part) in enumerate(zip(line[1:], strips, strict=True)):
             _rows_of(ax, [arm_name(arm) for arm in arms], index == 0)
-            _strip(ax, here[here["part"] == part], arms)
+            compared = points[points["gate"] == MARGIN] if gate == TRUST and _has_margin(points) else here
+            _strip(ax, compared[compared["part"] == part], arms)
             ax.set_title(part_name(part) if gate == gates[0] else "")
     page = figure.get_size_inches()[1] / MM
     title = f"{head_name(head)}, width {width}, {budget} budget, panel {scope}"
     figure.text(0.01, 1 - 1.5 / page, title, va="top", size=8)
     left_out = [GATES.get(gate, gate.replace("_", " ")).lower() for gate in _gates(points, len(points))[len(gates) :]]
     more = f"Not drawn, but in the table: {'; '.join(left_out)}. " if left_out else ""
-    _words(figure, mine, points, budget, more + reasons(rows))
+    _words(figure, mine, points, budget, more + reasons(rows[rows["arm"] == "real"]))
     return figure, points.assign(panel=scope, head=head, width=width, budget=budget)
 
 
+def _has_margin(points: pd.DataFrame) -> bool:
+    """Whether arms are compared by trustworthiness above their own null, since spreads of features differ by arm."""
+    return bool((points["gate"] == MARGIN).any())
+
+
 def _layout(gates: int, strips: int, tall: float) -> tuple[Figure, np.ndarray]:
-    foot, height = 38.0, gates * tall + 8
+    foot, height = 43.0, gates * tall + 8
     figure = Figure(figsize=(DOUBLE, (height + foot) * MM), layout="constrained")
     figure.get_layout_engine().set(
         rect=(0, foot / (height + foot), 1, (height - 6) / (height + foot)), w_pad=0.03, h_pad=0.01
@@ -209,13 +227,13 @@ def _words(figure: Figure, mine: pd.DataFrame, points: pd.DataFrame, budget: str
     handles += [canvas.key(marker, text, fill=False) for marker, text in VARIANTS.values()]
     handles += [canvas.key("d", f"{' and '.join(others)} budget", fill=False, size=3.6)] if others else []
     height = figure.get_size_inches()[1] / MM
-    canvas.bottom_legend(figure, handles, 3, bottom=19.5 / height)
+    canvas.bottom_legend(figure, handles, 3, bottom=24 / height)
     lines = [
-        "n: anchors, holdouts, or gates with a threshold. Internal: trustworthiness and correlations are in sample; "
-        "holdouts are scored by heads fitted again without them. Other parts: one frozen head, so that nothing is held "
-        "out, and 'branch' is the correlation within branches. Own nulls: random projections to as many dimensions "
-        "(trustworthiness), labels permuted in blocks of donor and tissue (correlation).",
-        _permuted(points),
+        "n: anchors, holdouts or gates. Internal values are in sample, but for holdouts, which are of heads fitted "
+        "again; elsewhere nothing is held out, and 'branch' is within branches. Own nulls: random projections "
+        "(trustworthiness), rulers of the null branch (internal, where scored), else labels permuted in blocks of "
+        "donor and tissue." + " Arms are compared by trustworthiness less that null's mean." * _has_margin(points),
+        " ".join(filter(None, (_permuted(points), _ruled(points)))),
         why,
     ]
     text = "\n".join(textwrap.fill(line, 135) for line in lines if line)

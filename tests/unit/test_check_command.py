@@ -79,6 +79,15 @@ CONTROLS = {"shuffle": 2, "uniform": 1, "random_model": 2, "label_lookup": 1, "g
 SWEEPS = {
     "panels": ["mine"], "conventions": ["embedding"], "single_heads": ["L0H0"], "arms": ["gaussian", "uniform"],
 }  # fmt: skip
+KNOWLEDGE = {
+    "sets": {"path": "resources/simulated/sets.gmt", "kind": "gmt", "source": "made up", "licence": "none"},
+    "pairs": {"path": "resources/simulated/interactions.csv", "kind": "interactions", "source": "made up",
+              "licence": "none"},
+}  # fmt: skip
+CHAIN = {
+    "panels": {"mine": {"internal": "mine", "campaign": "battery"}}, "compaction": {"gene_sets": ["sets"]},
+    "manifold": {"interactions": "pairs"},
+}  # fmt: skip
 
 
 def test_estimates_count_the_jobs_that_snakemake_plans_and_json_holds_it_all(folder, capsys):
@@ -86,12 +95,15 @@ def test_estimates_count_the_jobs_that_snakemake_plans_and_json_holds_it_all(fol
     raw = edited(put("operators.single_heads", ["L0H1"]), put("campaigns.lodo.splits_per_job", 4),
                  put("methods", ["pca10", "raw_log1p", "gaussian_head"]), put("operators.gaussian_draws", 5),
                  put("campaigns.lodo.gaussian_draws", 2), put("campaigns.battery", BATTERY),
-                 put("operators.controls", CONTROLS), put("sweeps", SWEEPS))  # fmt: skip
+                 put("operators.controls", CONTROLS), put("sweeps", SWEEPS), put("knowledge", KNOWLEDGE),
+                 put("discovery", CHAIN), put("geometry", {"spaces": ["model", "coexpression"]}))  # fmt: skip
     assert main(["check", "--configfile", write_config(folder, raw), "--cores", "2", "--json", str(out)]) == 0
     record = json.loads(out.read_text())
     planned, counted = record["jobs"]["whole"], {cost["rule"]: cost["jobs"] for cost in record["costs"]}
     assert sum(planned.values()) - 1 == sum(counted.values())  # the target itself is a job without work
     assert {rule: n for rule, n in counted.items() if rule in planned and planned[rule] != n} == {}
+    assert record["anchors"]["mine"].keys() == {"internal", "external"}
+    assert {"score_gates", "compact_operators", "map_interactions", "analyse_geometry"} <= set(planned)
     # The drift, two heads, five draws for the sweep and seven controls; of these the drift and three draws projected.
     assert (counted["export_operator"], counted["project_cells"]) == (15, 4)
     assert {"sweep_heads", "build_anchors", "accumulate_convention", "export_convention", "repeat_embedding",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from opbench.check.cost import Work, stage_costs
+from opbench.check.cost_discovery import discovery_costs, geometry_costs
 from opbench.check.cost_methods import method_costs, previous_costs
 from opbench.check.cost_sweeps import sweep_costs
 from opbench.check.data import describe_dataset
@@ -147,13 +148,17 @@ def _costs(report: Report, config: Config, folder: Path, cores: int) -> None:
     }
     read = {
         "embedded": _panels_of(report, config, lambda item: "embedding" in item.operator_kinds),
-        "whole": _panels_of(report, config, lambda item: item.needs_all_genes),
+        "whole": _panels_of(report, config, lambda item: item.needs_all_genes)
+        | set(config.discovery.panels if config.discovery.manifold.interactions else ()),
     }
     operators = operator_files(config, report.arms)
     work = Work(config, report.datasets, report.panels, report.model, campaigns, operators, **read)
     path = folder / "tables" / "costs.parquet"
     previous = _earlier(previous_costs, path, report.findings)
-    report.costs = stage_costs(work) + sweep_costs(work) + method_costs(work, report.arms, previous, str(path))
+    report.costs = [
+        *stage_costs(work), *sweep_costs(work), *discovery_costs(work), *geometry_costs(work),
+        *method_costs(work, report.arms, previous, str(path)),
+    ]  # fmt: skip
     complete = len(campaigns) == len(config.campaigns) and report.model is not None
     report.totals = total_costs(report.costs, cores, folder, complete, report.findings)
 

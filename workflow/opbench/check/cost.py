@@ -97,7 +97,7 @@ def cost_row(rule: str, jobs: list[float], memory: float, disk: float, basis: st
 
 
 def stage_costs(work: Work) -> list[Cost]:
-    """Estimates of all rules but sweeps and `run_method`; rules whose inputs are not known yet are left out."""
+    """Estimates of all rules but sweeps, chain, geometry and `run_method`; those without known inputs are left out."""
     return [*_data_costs(work), *_model_costs(work), *_operator_costs(work), *_table_costs(work)]
 
 
@@ -245,10 +245,10 @@ def _table_costs(work: Work) -> list[Cost]:
     campaigns, panels = len(work.config.campaigns), len(work.config.panels)
     small = [START] * 2 * campaigns
     swept = sum(work.config.sweeps.campaign_of(p, work.config.campaigns) is not None for p in work.config.panels)
-    # Two figures of a battery, four or five of another campaign, one of each panel and of each that is swept, and costs
-    # and claims of the run.
+    # Two figures of a battery, four or five of another campaign, one of each panel and of each that is swept, and
+    # costs, running time and claims of the run.
     each = [2 if is_battery(c) else 4 + c.pseudotime for c in work.config.campaigns.values()]
-    figures = sum(each) + panels + swept + 2
+    figures = sum(each) + panels + swept + 3 + _more_figures(work.config)
     compared = 0.0
     for facts in work.campaigns.values():
         compared += COMPARE * facts.pairs * len(facts.scored)
@@ -259,3 +259,10 @@ def _table_costs(work: Work) -> list[Cost]:
         ),
         cost_row("draw_figure", [FIGURE] * figures, 350, FIGURE_MB * figures, "one job each"),
     ]
+
+
+def _more_figures(config: Config) -> int:
+    """Figures of the chain (eight of each panel, one of its second manifold, four of its compaction) and geometry."""
+    chain = config.discovery
+    each = 8 + bool(chain.manifold.interactions)
+    return each * len(chain.panels) + 4 * len(chain.chains(config.campaigns)) + 9 * bool(config.geometry.spaces)

@@ -18,7 +18,7 @@ NAMES = [name for name in FIGURES if name.startswith("geometry")]
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
-    return {"geometry": geometry_table(), "claims": geometry_claims()}
+    return {"geometry": geometry_table(), "geometry_claims": geometry_claims()}
 
 
 def words(figure) -> list[str]:
@@ -137,7 +137,7 @@ def test_ppi_names_the_exact_p_and_what_five_bins_can_give(tables):
 
 def test_the_board_takes_the_larger_of_two_matched_nulls_and_the_random_model(tables):
     table = tables["geometry"]
-    board = geometry_board.headline_rows(table, tables["claims"]).set_index("headline")
+    board = geometry_board.headline_rows(table, tables["geometry_claims"]).set_index("headline")
     row = board.loc["SV2: interacting proteins share a pole"]
     mine = table.query("analysis == 'ppi' and quantity == 'copole_rate' and axis == 'SV2' and term == 'combined' and "
                        "scope == 'nonzero'")  # fmt: skip
@@ -154,10 +154,11 @@ def test_the_board_takes_the_larger_of_two_matched_nulls_and_the_random_model(ta
 
 
 def test_verdicts_come_from_claims_of_the_geometry_alone(tables):
-    verdicts = geometry_board.headline_rows(tables["geometry"], tables["claims"]).set_index("headline")["verdict"]
+    board = geometry_board.headline_rows(tables["geometry"], tables["geometry_claims"])
+    verdicts = board.set_index("headline")["verdict"]
     assert verdicts["SV5-7: who regulates whom, early"] == "not_separable"
     assert (verdicts != "").sum() == 1
-    other = tables["claims"].assign(family="operator")
+    other = tables["geometry_claims"].assign(family="operator")
     assert (geometry_board.headline_rows(tables["geometry"], other)["verdict"] == "").all()
 
 

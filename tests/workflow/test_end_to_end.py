@@ -26,6 +26,7 @@ CONTRACTS = {
     "gates": t.GATES, "hybrids": t.HYBRIDS, "heads": t.HEADS, "latent_findings": t.LATENT_FINDINGS,
     "part_views": t.PART_VIEWS, "manifold2": t.MANIFOLD2, "compaction": t.COMPACTION, "factors": t.FACTORS,
     "programs": t.PROGRAMS, "enrichment": t.ENRICHMENT, "geometry": t.GEOMETRY,
+    "geometry_claims": t.GEOMETRY_CLAIMS,
 }  # fmt: skip
 
 

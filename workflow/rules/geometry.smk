@@ -2,7 +2,7 @@
 
 Needs: the checkpoint, the corpus, and knowledge tables where they are found.
 Leaves: extract_space/{space}.safetensors, extract_reference/coexpression.safetensors,
-analyse_geometry/{space}/{analysis}.parquet, tables/geometry.{parquet,tsv}.
+analyse_geometry/{space}/{analysis}.parquet, tables/{geometry,geometry_claims}.{parquet,tsv}.
 """
 
 
@@ -112,3 +112,33 @@ rule collect_geometry:
         "Collecting the geometry's rows and correcting their family"
     script:
         "../scripts/collect_geometry.py"
+
+
+rule judge_geometry:
+    input:
+        geometry=table("geometry"),
+        claims_file=located(CONFIG.claims.file),
+        model=f"{RESULTS}/describe_model/model.json",
+    output:
+        claims=table("geometry_claims"),
+        tsv=report(
+            table_text("geometry_claims"),
+            caption="../report/table_geometry_claims.rst",
+            category="Tables",
+            labels={"table": "geometry_claims"},
+        ),
+    log:
+        f"{LOGS}/judge_geometry/claims.log",
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 200 * input.size_mb),
+        runtime=lambda wildcards, attempt: attempt * 10,
+    params:
+        source=source("judge_geometry"),
+        settings=settings("run", "statistics", "evidence", "claims", "endpoints"),
+    message:
+        "Setting the sister paper's claims beside the geometry"
+    script:
+        "../scripts/judge_geometry.py"

@@ -41,5 +41,5 @@ def geometry_rows():
 
 
 def geometry_tables():
-    """The table, where there is a space."""
-    return ["geometry"] if GEOMETRY.spaces else []
+    """Its tables, where there is a space."""
+    return ["geometry", "geometry_claims"] if GEOMETRY.spaces else []

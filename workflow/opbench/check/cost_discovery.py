@@ -88,6 +88,7 @@ def geometry_costs(work: Work) -> list[Cost]:
         cost_row("analyse_geometry", [START + ANALYSIS * scale] * len(s.spaces) * len(s.analyses), GEOMETRY_MB, 1,
                  "layers x permutations x genes"),
         cost_row("collect_geometry", [START + 1], BASE_MB, 1, "one job"),
+        cost_row("judge_geometry", [START + 1], BASE_MB, 1, "one job"),
     ]  # fmt: skip
     if "coexpression" in s.spaces:
         rows.insert(1, cost_row("extract_reference", [START + 5], BASE_MB + 500, 20, "cells x genes"))

@@ -194,7 +194,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     if table.empty or not table["status"].isin(("ok", "cap")).any():
         reasons = list(dict.fromkeys(table.loc[table["reason"] != "", "reason"]))[:1]
         return canvas.note_figure(" ".join([f"No analysis of the geometry has a value in {scope}.", *reasons])), table
-    claims = tables.get("claims")
+    claims = tables.get("geometry_claims")
     board = headline_rows(table, claims)
     height = HEAD + ROW * len(board) + FOOT
     figure = Figure(figsize=(DOUBLE, height * MM))
@@ -264,7 +264,7 @@ def _notes(board: pd.DataFrame, claims: pd.DataFrame | None) -> list[str]:
         verdicts = (
             f"Marks are the worst verdict of the claims whose number a row is (rows: {matched}; "
             f"{mine['claim'].nunique()} claims, {untested} of them with a case that is not testable); "
-            "the claims board has them all."
+            "table geometry_claims has them all."
         )
     return [
         f"Scope: {scopes}. n: genes, pairs, edges or markers. Layers are fixed beforehand, the first or last block. "

@@ -246,3 +246,5 @@ GEOMETRY = _schema(
     null_mean=REAL, null_sd=REAL, null_q95=REAL, n=INT, family=TEXT, q=REAL, p_bonferroni=REAL, status=TEXT,
     reason=TEXT,
 )  # fmt: skip
+#: Claims of the sister paper, as `CLAIMS` has them too; made without the benchmark.
+GEOMETRY_CLAIMS = CLAIMS

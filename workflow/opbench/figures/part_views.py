@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d import Axes3D  # noqa: F401 - registers the projection
 
 from opbench.figures import canvas
 from opbench.figures.arms import arm_name, arms_in, is_random

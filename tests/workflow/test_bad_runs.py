@@ -19,9 +19,9 @@ def checkout(tmp_path_factory) -> Checkout:
 
 
 def configured(checkout: Checkout, name: str, **sections: object) -> str:
-    """A configuration file with top-level sections replaced."""
-    path = checkout.folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"run": name} | sections))
+    """A configuration file with top-level sections replaced; without chain and geometry, which name what is replaced."""
+    path, without = checkout.folder / f"{name}.yaml", {"run": name, "discovery": {}, "geometry": {}}
+    path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | without | sections))
     return str(path)
 
 

@@ -55,6 +55,7 @@ rule fetch_dataset:
         "../scripts/fetch_dataset.py"
 
 
+# Jobs of two threads come first: they would wait for both cores until all others are done.
 # Files are streamed: memory grows with the cells and genes that are kept, for which a share of the file stands.
 rule select_cells:
     input:
@@ -69,6 +70,7 @@ rule select_cells:
     conda:
         "../../envs/core.yaml"
     threads: 2
+    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.05 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -94,6 +96,7 @@ rule select_genes:
     conda:
         "../../envs/core.yaml"
     threads: 2
+    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 0.5 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -121,6 +124,7 @@ rule build_panel:
     conda:
         "../../envs/core.yaml"
     threads: 2
+    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.3 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -148,6 +152,7 @@ rule build_all_genes:
     conda:
         "../../envs/core.yaml"
     threads: 2
+    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -175,6 +180,7 @@ rule build_corpus:
     conda:
         "../../envs/core.yaml"
     threads: 2
+    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.5 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,

@@ -19,7 +19,7 @@ def checkout(tmp_path_factory) -> Checkout:
 
 
 def configured(checkout: Checkout, name: str, **sections: object) -> str:
-    """A configuration file with top-level sections replaced; without chain and geometry, which name what is replaced."""
+    """A configuration file with top-level sections replaced; without chain and geometry, which name them."""
     path, without = checkout.folder / f"{name}.yaml", {"run": name, "discovery": {}, "geometry": {}}
     path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | without | sections))
     return str(path)

@@ -67,10 +67,10 @@ rule select_cells:
         cells=f"{RESULTS}/select_cells/{{dataset}}.parquet",
     log:
         f"{LOGS}/select_cells/{{dataset}}.log",
+    priority: 10
     conda:
         "../../envs/core.yaml"
     threads: 2
-    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.05 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -93,10 +93,10 @@ rule select_genes:
         genes=f"{RESULTS}/select_genes/{{panel}}.parquet",
     log:
         f"{LOGS}/select_genes/{{panel}}.log",
+    priority: 10
     conda:
         "../../envs/core.yaml"
     threads: 2
-    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + 0.5 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -121,10 +121,10 @@ rule build_panel:
         panel=f"{RESULTS}/build_panel/{{panel}}.h5ad",
     log:
         f"{LOGS}/build_panel/{{panel}}.log",
+    priority: 10
     conda:
         "../../envs/core.yaml"
     threads: 2
-    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.3 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -149,10 +149,10 @@ rule build_all_genes:
         panel=f"{RESULTS}/build_all_genes/{{panel}}.h5ad",
     log:
         f"{LOGS}/build_all_genes/{{panel}}.log",
+    priority: 10
     conda:
         "../../envs/core.yaml"
     threads: 2
-    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 4 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -177,10 +177,10 @@ rule build_corpus:
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
     log:
         f"{LOGS}/build_corpus/corpus.log",
+    priority: 10
     conda:
         "../../envs/core.yaml"
     threads: 2
-    priority: 10
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (2000 + 0.5 * input.size_mb),
         runtime=lambda wildcards, attempt: attempt * 60,

@@ -244,3 +244,21 @@ def by_table(name):
 
 def artifact_files():
     return [f"{RESULTS}/artifact/{panel}.safetensors" for panel in discovery_panels()]
+
+
+def chain_products():
+    """All that the chain leaves for a reader."""
+    tables = [table(name) for name in DISCOVERY_TABLES]
+    figures = figures_of_kind("png", "discovery", "chain", "communication")
+    return [*tables, *artifact_files(), *figures]
+
+
+def some_chain(wildcards):
+    """Nothing, where a panel has a chain; else a sentence that says what to add."""
+    if not DISCOVERY.panels:
+        raise WorkflowError(
+            f"discovery.panels: of run '{CONFIG.run}', names no panel, so that there is no chain; add "
+            "config/marrow_discovery.yaml to --configfile after the battery's file, or write the section as "
+            "docs/discovery.md shows."
+        )
+    return []

@@ -43,3 +43,19 @@ def geometry_rows():
 def geometry_tables():
     """Its tables, where there is a space."""
     return ["geometry", "geometry_claims"] if GEOMETRY.spaces else []
+
+
+def geometry_products():
+    """All that the geometry leaves for a reader."""
+    tables = [table(name) for name in geometry_tables()]
+    return [*tables, *figures_of_kind("png", "geometry")]
+
+
+def some_geometry(wildcards):
+    """Nothing, where there is a space; else a sentence that says what to add."""
+    if not GEOMETRY.spaces:
+        raise WorkflowError(
+            f"geometry.spaces: of run '{CONFIG.run}', is empty; add config/marrow_geometry.yaml to --configfile after "
+            "the run's own file, or write the section as docs/geometry.md shows."
+        )
+    return []

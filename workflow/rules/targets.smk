@@ -22,15 +22,14 @@ rule figures:
 
 rule discovery:
     input:
-        [table(name) for name in DISCOVERY_TABLES],
-        artifact_files(),
-        figures_of_kind("png", "discovery", "chain", "communication"),
+        some_chain,
+        chain_products(),
 
 
 rule geometry:
     input:
-        [table(name) for name in geometry_tables()],
-        figures_of_kind("png", "geometry"),
+        some_geometry,
+        geometry_products(),
 
 
 rule nano:

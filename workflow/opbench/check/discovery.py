@@ -5,6 +5,7 @@ import pandas as pd
 from opbench.check.data import Facts
 from opbench.check.findings import Findings
 from opbench.config import Config
+from opbench.config.evidence import FIXED_ARMS
 from opbench.discovery.parts import internal_donors
 from opbench.io.locate import locate_knowledge
 from opbench.panels.reading import check_sha256
@@ -48,6 +49,8 @@ def check_discovery(config: Config, datasets: dict[str, Facts], findings: Findin
                 findings.problem(f"{said}; lower discovery.min_cells.")
             elif anchors < fewest:
                 findings.warn(f"{said}, so that it is not testable.")
+    if config.discovery.panels:
+        _check_arms(config, findings)
     for name, entry in config.knowledge.items():
         path = locate_knowledge(entry.path)
         if path is None:
@@ -58,3 +61,19 @@ def check_discovery(config: Config, datasets: dict[str, Facts], findings: Findin
         elif entry.sha256:
             findings.attempt(check_sha256, path, entry.sha256)
     return found
+
+
+def _check_arms(config: Config, findings: Findings) -> None:
+    """Warn of control arms that the chain cannot run, or with too few draws for a verdict."""
+    chain, fewest = config.discovery, config.evidence.min_draws
+    found = {arm: len(chain.operators_of(arm, config.operators)) for arm in chain.arms}
+    if absent := [arm for arm, count in found.items() if not count]:
+        findings.warn(
+            f"discovery.arms: {', '.join(absent)} have no operator, so that no claim of the chain can be judged by them; "
+            "give operators.controls, as a battery's file does."
+        )
+    if few := [arm for arm, count in found.items() if arm not in FIXED_ARMS and 0 < count < fewest]:
+        findings.warn(
+            f"discovery.arms: {', '.join(few)} have fewer draws than evidence.min_draws ({fewest}); give more in "
+            "operators."
+        )

@@ -44,7 +44,7 @@ class Annotated:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("artifact", type=Path, help="file that pack_artifact wrote")
+    parser.add_argument("artifact", type=Path, help="results/<run>/artifact/<panel>.safetensors")
     parser.add_argument("cells", type=Path, help="h5ad file (or zarr folder) with integer counts")
     parser.add_argument("-o", "--output", type=Path, required=True, help="h5ad file to write")
     parser.add_argument("--counts", default="X", help="matrix of integer counts: X, raw/X or layers/NAME")

@@ -69,7 +69,7 @@ def _check_arms(config: Config, findings: Findings) -> None:
     found = {arm: len(chain.operators_of(arm, config.operators)) for arm in chain.arms}
     if absent := [arm for arm, count in found.items() if not count]:
         findings.warn(
-            f"discovery.arms: {', '.join(absent)} have no operator, so that no claim of the chain can be judged by them; "
+            f"discovery.arms: {', '.join(absent)} have no operator, so that no claim can be judged by them; "
             "give operators.controls, as a battery's file does."
         )
     if few := [arm for arm, count in found.items() if arm not in FIXED_ARMS and 0 < count < fewest]:

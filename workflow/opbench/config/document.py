@@ -41,8 +41,8 @@ not read. Unknown keys are errors, as is a key that one file gives twice.
 | `own_data.yaml` | a template for your cells: change what is in capitals | yes |
 | `nano.yaml` | the recipe of the shipped nano checkpoint, which it pre-trains | yes |
 | `marrow_evidence.yaml` | the battery of controls (docs/evidence.md) | added to `marrow.yaml` |
-| `marrow_discovery.yaml` | the paper's chain (docs/discovery.md) | added after `marrow.yaml` and `marrow_evidence.yaml` |
-| `paper_discovery.yaml` | the same | added after `paper.yaml` and `paper_evidence.yaml` |
+| `marrow_discovery.yaml` | the paper's chain (docs/discovery.md) | added to `marrow.yaml` and `marrow_evidence.yaml` |
+| `paper_discovery.yaml` | the same | added to `paper.yaml` and `paper_evidence.yaml` |
 | `marrow_geometry.yaml` | the sister paper's analyses (docs/geometry.md) | added to `marrow.yaml` |
 | `paper_evidence.yaml` | the same | added to `paper.yaml` |
 | `evidence_full.yaml` | the long battery, for clusters | added last, after a run and its battery |

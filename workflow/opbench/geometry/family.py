@@ -48,13 +48,14 @@ def members(table: pd.DataFrame) -> dict[str, pd.Index]:
 
 
 def correct(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill `family`, `q` (BH) and `p_bonferroni` of the family's rows."""
+    """Fill `family`, `q` (BH), `p_bonferroni` and, by Bonferroni, absent `p_family` of the family's rows."""
     table, tested = table.copy(), {}
     for name, rows in members(table).items():
         if len(rows):
             part = table.loc[rows]
             single = np.minimum(1, part["p"] * len(rows))
-            tested[name] = float(part["p_family"].fillna(single).min())
+            table.loc[rows, "p_family"] = part["p_family"].fillna(single)
+            tested[name] = float(table.loc[rows, "p_family"].min())
             table.loc[rows, "family"] = name
     if tested:
         q = dict(zip(tested, false_discovery_control(list(tested.values())), strict=True))

@@ -104,7 +104,7 @@ def _panel(ax: Axes, table: pd.DataFrame, arms: list[str]) -> None:
     ax.set_ylim(low - rest, high + rest)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator([10.0**k for k in range(2, 11)]))
+    ax.xaxis.set_major_locator(FixedLocator([10.0**k for k in range(3, 12, 2)]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(_size))
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from anndata import AnnData
+from toy_panel import ONTOLOGY, STAGES, write_panel
 
 from opbench.config import Config
 from opbench.discovery.compaction import ChainFiles
@@ -14,11 +13,6 @@ from opbench.io.tables import HEADS, write_table
 from opbench.models.attention_file import AttentionSums, save_attention
 from opbench.operators.operator import from_blocks, write_operator
 
-ONTOLOGY = Path(__file__).resolve().parents[2] / "resources/ontology"
-STAGES = {
-    "HSC": ("HSC", "stem_progenitor", 0), "GMP": ("GMP", "stem_progenitor", 3), "Mono": ("Cl_Mono", "mono_dc", 4),
-    "cDC": ("Dendritic", "mono_dc", 5), "T": ("Naive_CD4", "t", 5), "B": ("Naive_B", "b_plasma", 5),
-}  # fmt: skip
 GENES, DONORS, PER_LABEL = 40, 8, 7
 #: Genes that alone tell Mono from cDC.
 MARKERS = (30, 31, 32, 33)
@@ -49,22 +43,11 @@ def config(**compaction: object) -> Config:
 def write_cohort(folder: Path) -> dict[str, str]:
     """Write every file; the real head reads all genes, the Gaussian drift reads four that tell nothing apart."""
     rng = np.random.default_rng(0)
-    label = np.tile(np.repeat(list(STAGES), PER_LABEL), DONORS)
-    donor = np.repeat([f"d{i}" for i in range(DONORS)], PER_LABEL * len(STAGES))
     mean = rng.normal(0, 0.7, (len(STAGES), GENES))
     mean[3, :] = mean[2, :]
     mean[2, list(MARKERS)], mean[3, list(MARKERS)] = 2, -2
-    rate = np.exp(mean)[[list(STAGES).index(name) for name in label]]
-    counts = sp.csr_matrix(rng.poisson(rate).astype(np.int32))
-    log1p = sp.csr_matrix((np.log1p(counts.data).astype(np.float32), counts.indices, counts.indptr), counts.shape)
-    obs = pd.DataFrame({"dataset": "a", "donor": donor, "tissue": "m", "condition": "healthy", "label": label})
-    for column, k in (("stages", 0), ("branch", 1), ("depth", 2)):
-        obs[column] = [STAGES[name][k] for name in label]
-    obs = obs.assign(library_size=1e4).set_axis([f"a:c{i}" for i in range(len(obs))])
+    log1p = write_panel(folder / "panel.h5ad", mean, DONORS, PER_LABEL, rng)
     genes = [f"g{i}" for i in range(GENES)]
-    adata = AnnData(counts, obs=obs, var=pd.DataFrame({"present_a": True}, index=genes), layers={"log1p": log1p})
-    adata.uns["panel"] = {"name": "p", "missing": {"a": np.array([], dtype=object)}, "library_is_partial": {"a": False}}
-    adata.write_h5ad(folder / "panel.h5ad")
     tables = folder / "parts.parquet", folder / "overlap.parquet"
     build_parts(config(), "p", folder / "panel.h5ad", None, folder / "parts.h5ad", *tables)
     tokens = np.full((GENES, GENES), 5, np.int32)

@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 from opbench.config import load_config, parse_config
 from opbench.discovery.random_heads import RANDOM, random_matrix
 from opbench.discovery.scan import SINGLE, Scan, ScanFiles, donor_folds, scan_heads, single_matrix
-from opbench.discovery.scan_table import chosen_head, complete
+from opbench.discovery.scan_table import complete
+from opbench.discovery.single import NoSingleError, chosen_head
 from opbench.io.errors import InputError
 from opbench.io.tables import HEADS, read_table, write_table
 from opbench.models.attention_file import AttentionSums, save_attention
@@ -144,7 +145,7 @@ def test_a_chosen_head_is_read_back_and_its_absence_is_told(table, config, tmp_p
     found = read_table(file, HEADS)
     assert set(found.loc[found["part"] == "internal", "status"]) == {"not_testable"}
     assert set(found.loc[found["part"] == "external", "status"]) == {"ok"}
-    with pytest.raises(InputError, match=r"select_on; lower discovery\.gates\.min_anchors"):
+    with pytest.raises(NoSingleError, match=r"the scan chose no head: \d+ anchors, fewer than"):
         chosen_head(file)
     other = AttentionSums(**{**vars(make_attention()), "genes": [f"h{i}" for i in range(GENES)]})
     save_attention(other, attention)

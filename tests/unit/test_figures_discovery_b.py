@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from discovery_tables_b import COMPONENTS, ENDPOINTS, chain_tables
+from figure_checks import assert_fits, words
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
 from opbench.figures import style
 from opbench.figures.chain import chain_rows, head_rows
@@ -32,36 +32,11 @@ def untested(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(value=np.nan, status="not_testable", reason="no head was chosen")
 
 
-def words(figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
-
-
-def beyond(figure) -> set[Text]:
-    """Labels of ticks that lie beyond the ends of their axis, which are not drawn."""
-    out = set()
-    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        out |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
-    return out
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_texts_lie_inside_the_page_and_are_large_enough(tables, name):
     figure, source = draw(name, tables, scope(name))
     assert len(source)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box, renderer = figure.bbox, canvas.get_renderer()
-    for text in set(figure.findobj(Text)) - beyond(figure):
-        if not text.get_text().strip() or not text.get_visible():
-            continue
-        extent = text.get_window_extent(renderer)
-        assert -1 <= extent.x0 <= extent.x1 <= box.x1 + 1, text.get_text()
-        assert -1 <= extent.y0 <= extent.y1 <= box.y1 + 1, text.get_text()
-        assert text.get_fontsize() >= style.SMALL, text.get_text()
-    width, height = figure.get_size_inches()
-    assert width <= style.DOUBLE + 1e-9
-    assert height <= 247 * style.MM
+    assert_fits(figure)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_curves_are_whole, assert_fits, words
 from geometry_tables import geometry_claims, geometry_table, planted_table
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
-from opbench.figures import geometry_board, style
+from opbench.figures import geometry_board
 from opbench.figures import geometry_rows as geometry
 from opbench.figures.draw import FIGURES, draw
 from opbench.io import tables as contracts
@@ -19,22 +19,6 @@ NAMES = [name for name in FIGURES if name.startswith("geometry")]
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
     return {"geometry": geometry_table(), "geometry_claims": geometry_claims()}
-
-
-def words(figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
-
-
-def beyond(figure) -> set[Text]:
-    """Labels of ticks beyond the ends of their axis, and of axes without frame: they are not drawn."""
-    out = set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            out |= {t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high or not ax.axison}
-            out |= {t.label1 for t in axis.get_minor_ticks()}
-        out |= set() if ax.get_visible() else set(ax.findobj(Text))
-    return out
 
 
 def test_the_tables_keep_their_contracts():
@@ -51,19 +35,25 @@ def test_texts_lie_inside_the_page_and_are_large_enough(tables, name, few):
         table = table[(table["scope"] == "nonzero") & (table["space"] != "coexpression")]
     figure, source = draw(name, tables | {"geometry": table}, "demo")
     assert len(source)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box, renderer = figure.bbox, canvas.get_renderer()
-    for text in set(figure.findobj(Text)) - beyond(figure):
-        if not text.get_text().strip() or not text.get_visible():
-            continue
-        extent = text.get_window_extent(renderer)
-        assert -1 <= extent.x0 <= extent.x1 <= box.x1 + 1, text.get_text()
-        assert -1 <= extent.y0 <= extent.y1 <= box.y1 + 1, text.get_text()
-        assert text.get_fontsize() >= style.SMALL, text.get_text()
-    width, height = figure.get_size_inches()
-    assert width <= style.DOUBLE + 1e-9
-    assert height <= 247 * style.MM
+    assert_fits(figure)
+
+
+@pytest.mark.parametrize("name", ["geometry_spectrum", "geometry_convergence"])
+def test_axes_that_share_a_scale_cut_no_curve_off(tables, name):
+    """The first panel has the lowest values, so that a scale that is its own would end below the others."""
+    table = tables["geometry"]
+    first = sorted(table["term"].unique())[0] if name == "geometry_convergence" else ""
+    low = (table["scope"] == "nonzero") if name == "geometry_spectrum" else table["term"].isin(["BATF", first])
+    table = table.assign(value=table["value"].where(low, table["value"] * 3))
+    assert_curves_are_whole(draw(name, tables | {"geometry": table}, "demo")[0])
+
+
+def test_a_gene_that_was_never_seen_is_no_headline(tables):
+    table = tables["geometry"]
+    zero = table.assign(scope="all_rows")
+    board = geometry_board.headline_rows(zero)
+    assert board["value"].isna().all()
+    assert (board["reason"] != "").all()
 
 
 @pytest.mark.parametrize("name", NAMES)

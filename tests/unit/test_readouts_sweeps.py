@@ -1,12 +1,9 @@
 """Sweeps on a toy panel: the table keeps its contract, no tested donor is fitted on, and a planted operator wins."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-from anndata import AnnData
+from toy_panel import ONTOLOGY, STAGES, write_panel
 
 from opbench.config import Config
 from opbench.config.sweeps import Sweeps
@@ -16,11 +13,6 @@ from opbench.operators.operator import from_blocks, write_operator
 from opbench.panels.anchors import build_anchors
 from opbench.readouts.sweeps import Sweep, SweepFiles, sweep_heads
 
-ONTOLOGY = Path(__file__).resolve().parents[2] / "resources/ontology"
-STAGES = {
-    "HSC": ("HSC", "stem_progenitor", 0), "GMP": ("GMP", "stem_progenitor", 3), "Mono": ("Cl_Mono", "mono_dc", 4),
-    "cDC": ("Dendritic", "mono_dc", 5), "T": ("Naive_CD4", "t", 5), "B": ("Naive_B", "b_plasma", 5),
-}  # fmt: skip
 GENES, DONORS, PER_LABEL = 40, 9, 8
 #: Columns that tell heads, donors and endpoints apart.
 HEAD = ("head", "width", "budget", "learning_rate", "seed", "split", "donor", "endpoint")
@@ -48,19 +40,9 @@ RAW = {
 def files(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("sweep")
     rng = np.random.default_rng(0)
-    label = np.tile(np.repeat(list(STAGES), PER_LABEL), DONORS)
-    donor = np.repeat([f"d{i}" for i in range(DONORS)], PER_LABEL * len(STAGES))
-    rate = np.exp(rng.normal(0, 0.7, (len(STAGES), GENES)))[[list(STAGES).index(name) for name in label]]
-    counts = sp.csr_matrix(rng.poisson(rate).astype(np.int32))
-    log1p = sp.csr_matrix((np.log1p(counts.data).astype(np.float32), counts.indices, counts.indptr), counts.shape)
-    obs = pd.DataFrame({"dataset": "a", "donor": donor, "tissue": "m", "condition": "healthy", "label": label})
-    for column, k in (("stages", 0), ("branch", 1), ("depth", 2)):
-        obs[column] = [STAGES[name][k] for name in label]
-    obs = obs.assign(library_size=1e4).set_axis([f"a:c{i}" for i in range(len(obs))])
+    mean = rng.normal(0, 0.7, (len(STAGES), GENES))
+    write_panel(folder / "panel.h5ad", mean, DONORS, PER_LABEL, rng)
     genes = [f"g{i}" for i in range(GENES)]
-    adata = AnnData(counts, obs=obs, var=pd.DataFrame({"present_a": True}, index=genes), layers={"log1p": log1p})
-    adata.uns["panel"] = {"name": "p", "missing": {"a": np.array([], dtype=object)}, "library_is_partial": {"a": False}}
-    adata.write_h5ad(folder / "panel.h5ad")
     build_anchors(folder / "panel.h5ad", 5, folder / "anchors.h5ad")
     support = np.ones((GENES, GENES), bool)
     few = np.zeros((GENES, GENES))

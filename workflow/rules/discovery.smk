@@ -65,7 +65,7 @@ rule score_gates:
     input:
         parts=f"{RESULTS}/build_parts/{{panel}}.h5ad",
         ontology=ontology_files(),
-        operators=discovery_operators,
+        operators=some_operators(),
     output:
         gates=f"{RESULTS}/score_gates/{{panel}}/{{arm}}.parquet",
     log:

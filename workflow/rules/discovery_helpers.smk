@@ -33,12 +33,6 @@ def operators_in(panel, names):
     return [f"{folder}/{name}.safetensors" for name in names]
 
 
-def discovery_operators(wildcards):
-    """Operators of one arm, all its draws."""
-    names = DISCOVERY.operators_of(wildcards.arm, CONFIG.operators)
-    return operators_in(wildcards.panel, names)
-
-
 def every_discovery_operator(wildcards):
     names = [
         name
@@ -50,8 +44,8 @@ def every_discovery_operator(wildcards):
     return operators_in(wildcards.panel, names)
 
 
-def some_operators(draws):
-    """An input function: operators of one arm, this many draws of a random one."""
+def some_operators(draws=None):
+    """An input function: operators of one arm, this many draws of a random one; all without a number."""
 
     def operators(wildcards):
         names = DISCOVERY.operators_of(wildcards.arm, CONFIG.operators, draws)

@@ -6,7 +6,7 @@ a model has attention heads (arXiv:2603.10261, head scan; spec H.1). On one thre
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from opbench.adaptors.cell_head import CellHead
-from opbench.adaptors.let import DECAY, OFFSET, PLATEAU, SQUARE_DECAY, AnchorData, LetSettings
+from opbench.adaptors.let import DECAY, OFFSET, SQUARE_DECAY, AnchorData, LetSettings
 from opbench.adaptors.losses import COSINE_MARGIN
 from opbench.io.seeds import derive_seed
 
@@ -80,9 +80,6 @@ class _Trainer:
         self.epochs = 0
         self.last_loss = torch.full((heads,), math.nan)
 
-    def losses(self, data: _Prepared) -> Tensor:
-        return losses_and_gradients(self.weight, self.beta, data, self.settings.weight_recon)[0]
-
     def epoch(self) -> None:
         """One step of Adam of every head on all its anchors."""
         rate = self.settings.learning_rate
@@ -98,76 +95,35 @@ class _Trainer:
         self.beta_square += (1 - SQUARE_DECAY) * (by_beta**2 - self.beta_square)
         self.beta -= rate / first * self.beta_moment / (self.beta_square.sqrt() / second + OFFSET)
 
-    def heads(self, weight: Tensor, beta: Tensor, epochs: Tensor, losses: Tensor, status: list[str]) -> list[CellHead]:
-        """Heads with these weights (H, d, F), betas, epochs and losses (H,)."""
-        plain = [tensor.cpu().tolist() for tensor in (beta.abs(), epochs, losses)]
-        made = zip(weight.cpu().numpy(), self.mean, self.scale, *plain, status, strict=True)
-        return [CellHead(w.copy(), mean, scale, *rest) for w, mean, scale, *rest in made]
-
-
-def _fixed(trainer: _Trainer, epochs: int) -> list[CellHead]:
-    for _ in range(epochs):
-        trainer.epoch()
-    n = len(trainer.beta)
-    return trainer.heads(trainer.weight, trainer.beta, torch.full((n,), epochs), trainer.last_loss, ["ok"] * n)
-
-
-def _plateau(trainer: _Trainer, stop_on: _Prepared) -> list[CellHead]:
-    """Each head's best epoch before `patience` epochs without a better one; the others go on until theirs."""
-    s = trainer.settings
-    best = torch.full_like(trainer.last_loss, math.inf, device=trainer.beta.device)
-    weight, beta = trainer.weight.clone(), trainer.beta.clone()
-    epochs, waited = torch.zeros_like(best, dtype=torch.int64), torch.zeros_like(best, dtype=torch.int64)
-    active = torch.ones_like(best, dtype=torch.bool)
-    while bool(active.any()) and trainer.epochs < s.max_epochs:
-        trainer.epoch()
-        losses = trainer.losses(stop_on)
-        better = active & (losses < best)
-        waited = torch.where(better, 0, waited + 1)
-        best = torch.where(better, losses, best)
-        weight[better], beta[better], epochs[better] = trainer.weight[better], trainer.beta[better], trainer.epochs
-        active &= waited < s.patience
-    return trainer.heads(weight, beta, epochs, best, ["cap" if on else "ok" for on in active.tolist()])
+    def heads(self) -> list[CellHead]:
+        """The heads as they are; `loss` is what the last step started from."""
+        plain = [tensor.cpu().tolist() for tensor in (self.beta.abs(), self.last_loss)]
+        made = zip(self.weight.cpu().numpy(), self.mean, self.scale, *plain, strict=True)
+        return [CellHead(w.copy(), mean, scale, beta, self.epochs, loss, "ok") for w, mean, scale, beta, loss in made]
 
 
 def fit_let_batch(
-    data: AnchorData,
-    settings: LetSettings,
-    seed: int,
-    budget: int | str,
-    stop_on: AnchorData | None = None,
-    device: str = "cpu",
-    block: int = BLOCK,
+    data: AnchorData, settings: LetSettings, seed: int, epochs: int, device: str = "cpu", block: int = BLOCK
 ) -> list[CellHead]:
-    """Train H anchor heads, each as `let.fit_let` with this seed and budget would but for rounding, which
-    grows with the epochs: about 1e-7 of a weight after 20 of them, 1e-3 after 100.
+    """Train H anchor heads, each as `let.fit_let` with this seed and so many epochs would but for rounding, which grows
+    with the epochs: about 1e-7 of a weight after 20 of them, 1e-3 after 100.
 
     data.features (H, a, F) float32, unscaled: the same a anchors as H operators give them; label and ruler are shared.
-    budget: a number of epochs, or `plateau`, for which `stop_on` holds anchors of whole donors that are neither
-    trained nor tested on, its features (H, b, F). device: where PyTorch trains. block: heads at a time.
-    Returns H heads.
+    device: where PyTorch trains; block: heads at a time. Returns H heads.
     """
-    assert budget != PLATEAU or stop_on is not None, "A plateau needs anchors to stop on."
     heads: list[CellHead] = []
-    for part, held in _blocks(data, stop_on if budget == PLATEAU else None, block):
-        trainer = _Trainer(part, settings, seed, device)
-        if held is None:
-            heads += _fixed(trainer, int(budget))
-        else:
-            heads += _plateau(trainer, _Prepared(held, trainer.mean, trainer.scale, device))
-    return heads
-
-
-def _blocks(data: AnchorData, stop_on: AnchorData | None, block: int) -> Iterator[tuple[AnchorData, AnchorData | None]]:
     for start in range(0, len(data.features), block):
-        rows = slice(start, start + block)
-        held = AnchorData(stop_on.features[rows], stop_on.label, stop_on.ruler) if stop_on else None
-        yield AnchorData(data.features[rows], data.label, data.ruler), held
+        part = AnchorData(data.features[start : start + block], data.label, data.ruler)
+        trainer = _Trainer(part, settings, seed, device)
+        for _ in range(epochs):
+            trainer.epoch()
+        heads += trainer.heads()
+    return heads
 
 
 def fit_let_batch_rates(
     data: AnchorData, settings: LetSettings, rates: Sequence[float], seed: int, epochs: int, device: str = "cpu"
 ) -> list[CellHead]:
     """As `let.fit_let_rates` for each of H heads: the one of the rate with the lowest training loss."""
-    tried = [fit_let_batch(data, replace(settings, learning_rate=r), seed, epochs, device=device) for r in rates]
+    tried = [fit_let_batch(data, replace(settings, learning_rate=r), seed, epochs, device) for r in rates]
     return [min(heads, key=lambda head: head.loss) for heads in zip(*tried, strict=True)]

@@ -15,10 +15,9 @@ from opbench.check.cost import (
     export_seconds,
     square_mb,
 )
+from opbench.panels.anchors import KEY
 from opbench.readouts.sweeps import Sweep, SweepFiles
 
-#: Cells that make one anchor.
-ANCHOR = ["dataset", "donor", "tissue", "label"]
 #: Features of a panel's cells that a job holds at once, and megabytes that an arm leaves (marrow run: 800 MB at most,
 #: 0.05 to 0.2 MB).
 HELD, ARM_MB = 4.5, 0.1
@@ -77,5 +76,5 @@ def sweep_costs(work: Work) -> list[Cost]:
 def _anchors(work: Work, panel: str) -> pd.Series:
     """Dataset -> its anchors: groups with enough cells."""
     cells = pd.concat([work.datasets[name].role("evaluation") for name in work.config.panels[panel].datasets])
-    sizes = cells.groupby(ANCHOR).size()
+    sizes = cells.groupby(KEY).size()
     return (sizes >= work.config.sweeps.min_cells).groupby("dataset").sum()

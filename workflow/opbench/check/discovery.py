@@ -8,17 +8,15 @@ from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
 from opbench.discovery.parts import internal_donors
 from opbench.io.locate import locate_knowledge
+from opbench.panels.anchors import KEY
 from opbench.panels.reading import check_sha256
-
-#: Cells that make one anchor.
-ANCHOR = ["dataset", "donor", "tissue", "label"]
 
 
 def part_anchors(config: Config, panel: str, datasets: dict[str, Facts]) -> dict[str, int]:
     """Part -> its anchors; parts whose cells are not known yet are left out."""
     chosen, found = config.discovery.panels[panel], {}
     sizes = {
-        name: facts.role("evaluation").groupby(ANCHOR).size() >= config.discovery.min_cells
+        name: facts.role("evaluation").groupby(KEY).size() >= config.discovery.min_cells
         for name, facts in datasets.items()
         if facts.cells is not None
     }

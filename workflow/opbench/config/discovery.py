@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from opbench.config.base import Digest, Name, Section
 from opbench.config.benchmark import Campaign
-from opbench.config.evidence import FIXED_ARMS, MustBeat
+from opbench.config.evidence import MustBeat
 from opbench.config.model import Operators
 
 #: Arms whose features are made of cells one by one, so that no matrix of theirs can be cut down to rank or factors.
@@ -184,12 +184,7 @@ class Discovery(Section):
 
     def operators_of(self, arm: str, operators: Operators, draws: int | None = None) -> list[str]:
         """Names of the operators of one arm: `drift`, `gaussian` or a control."""
-        if arm == "drift":
-            return ["drift"]
-        if arm in FIXED_ARMS:
-            return [arm] if arm in operators.controls else []
-        available = operators.gaussian_draws if arm == "gaussian" else operators.controls.get(arm, 0)  # type: ignore[call-overload]
-        return [f"{arm}-{draw}" for draw in range(min(available, draws or self.draws))]
+        return operators.names_of(arm, draws or self.draws)
 
     def arms_of(self, operators: Operators) -> list[str]:
         """The real operator's arm, `drift`, and the control arms that have an operator; one job each."""

@@ -101,6 +101,15 @@ class Operators(Section):
                 raise ValueError(f"'controls' gives '{arm}' {draws} draws, but it is not random; give 1")
         return self
 
+    def names_of(self, arm: str, draws: int) -> list[str]:
+        """Operator names of one arm, at most `draws` of a random one: `drift`, `gaussian` or a control's."""
+        if arm == "drift":
+            return ["drift"]
+        if arm in FIXED_ARMS:
+            return [arm] if arm in self.controls else []
+        available = self.gaussian_draws if arm == "gaussian" else self.controls.get(arm, 0)  # type: ignore[call-overload]
+        return [f"{arm}-{draw}" for draw in range(min(available, draws))]
+
     def control_names(self) -> list[str]:
         """Operator names of the control arms: `uniform`, `shuffle-0`, `shuffle-1`, …."""
         names = []

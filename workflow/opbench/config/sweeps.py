@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from opbench.config.base import Name, Section
 from opbench.config.benchmark import Campaign
-from opbench.config.evidence import FIXED_ARMS, MustBeat
+from opbench.config.evidence import MustBeat
 from opbench.config.model import Operators
 
 #: Arms that do not read expression values, so that an anchor's mean expression says nothing of their features.
@@ -84,14 +84,9 @@ class Sweeps(Section):
 
     def operators_of(self, arm: str, operators: Operators) -> list[str]:
         """Names of the operators of one arm: `drift`, `heads` (single ones), `gaussian` or a control."""
-        if arm == "drift":
-            return ["drift"]
         if arm == "heads":
             return [f"head-{head}" for head in dict.fromkeys([*operators.single_heads, *self.single_heads])]
-        if arm in FIXED_ARMS:
-            return [arm] if arm in operators.controls else []
-        available = operators.gaussian_draws if arm == "gaussian" else operators.controls.get(arm, 0)  # type: ignore[call-overload]
-        return [f"{arm}-{draw}" for draw in range(min(available, self.draws))]
+        return operators.names_of(arm, self.draws)
 
     def arms_of(self, operators: Operators) -> list[str]:
         """Arms that have an operator: one job each; `conventions` where others are asked for."""

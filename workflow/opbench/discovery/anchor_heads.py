@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from opbench.adaptors.cell_head import CellHead
-from opbench.adaptors.let import PLATEAU, AnchorData, LetSettings, fit_let, fit_let_rates
+from opbench.adaptors.let import PLATEAU, AnchorData, LetSettings, fit_let
 from opbench.config import Config
 from opbench.discovery.parts import Part
 from opbench.io.seeds import derive_seed
@@ -71,8 +71,11 @@ def fit_heads(
     patience, cap = config.adaptor.patience, config.adaptor.max_epochs
     recipe = LetSettings(width, rates[0], config.sweeps.weight_recon, patience, cap)
     own = derive_seed(seed, "let", width)
-    rate = fit_let_rates(train, recipe, rates, own, epochs)[1] if len(rates) > 1 else rates[0]
-    heads = fit_let(train, replace(recipe, learning_rate=rate), own, [epochs, PLATEAU], stop)
+    heads, rate = fit_let(train, recipe, own, [epochs, PLATEAU], stop), rates[0]
+    for other in rates[1:]:
+        slower = replace(recipe, learning_rate=other)
+        if fit_let(train, slower, own, [epochs])[epochs].loss < heads[epochs].loss:
+            heads, rate = fit_let(train, slower, own, [epochs, PLATEAU], stop), other
     made = AnchorHeads({FIXED: heads[epochs], PLATEAU: heads[PLATEAU]})
     made.learning_rate = rate
     return made

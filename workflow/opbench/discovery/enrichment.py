@@ -17,6 +17,7 @@ from opbench.config import Config
 from opbench.io.errors import InputError
 from opbench.io.tables import ENRICHMENT, PROGRAMS, read_tables, write_table
 from opbench.panels.panel import read_panel
+from opbench.panels.reading import check_sha256
 from opbench.statistics.tests import bh
 
 log = logging.getLogger("opbench.enrich_factors")
@@ -108,6 +109,7 @@ def _collections(config: Config, gmt: Mapping[str, str | Path | None]) -> Iterat
         yield "", None, "discovery.compaction.gene_sets names no table"
     for name, path in gmt.items():
         if path is not None:
+            check_sha256(path, config.knowledge[name].sha256 if name in config.knowledge else None)
             yield name, read_gmt(path), ""
             continue
         file = config.knowledge[name].path if name in config.knowledge else name

@@ -26,6 +26,7 @@ from opbench.discovery.planar import PlanarMap, planar_maps
 from opbench.io.seeds import derive_seed, keyed_rng
 from opbench.io.tables import MANIFOLD2, write_table
 from opbench.operators.operator import read_operator
+from opbench.panels.reading import check_sha256
 
 log = logging.getLogger("opbench.map_interactions")
 #: Parts with a ruler; a control part's cells are in no panel.
@@ -270,6 +271,7 @@ def _records(config: Config, files: ManifoldFiles) -> list[dict]:
     if files.interactions is None:
         wanted = f"'{config.knowledge[name].path}' (knowledge.{name}) was not found" if name else "none is configured"
         return [_untested("external", f"the ruler needs an interaction table, and {wanted}")]
+    check_sha256(files.interactions, config.knowledge[name].sha256 if name else None)
     parts, table = open_parts(files.parts, files.ontology), read_interactions(files.interactions)
     sides = table.shared(genes_of(parts, files.all_genes))
     if not all(sides):

@@ -1,13 +1,9 @@
 """Ranks of the head scan, its best heads, and the head that the compaction chain uses (spec H.1, M6; decision 15)."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from opbench.config.discovery import Discovery
-from opbench.io.errors import InputError
-from opbench.io.tables import HEADS, read_table
 
 #: What a head is scored by.
 SCORES = ("residualised", "correlation", "trust", "auroc3")
@@ -98,15 +94,3 @@ def _of_best(rows: pd.DataFrame) -> pd.Series:
     chosen = "the best head is selected and tested on this part"
     said = np.select([rows["status"] != "ok", rows["arm"].isin(SINGLE), rows["arm"] == REAL], ["", alone, chosen], "")
     return (pd.Series(said, rows.index) + "; " + rows["reason"]).str.strip("; ")
-
-
-def chosen_head(file: str | Path) -> str:
-    """The head, as `L2H3`, that the compaction chain uses; raises InputError when the scan could choose none."""
-    rows = read_table(file, HEADS)
-    found = rows.loc[rows["chosen"], "head"].unique()
-    if len(found) != 1:
-        raise InputError(
-            f"{file}: no head has a value on the part of discovery.scan.select_on; lower "
-            "discovery.gates.min_anchors or select on another part."
-        )
-    return str(found[0])

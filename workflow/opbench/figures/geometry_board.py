@@ -86,6 +86,8 @@ def _row(one: Headline, table: pd.DataFrame, found: pd.DataFrame, claims: pd.Dat
     mine = found[found["analysis"] == one.analysis]
     held = mine[(mine["quantity"] == one.quantity) & (mine["space"] == "model")]
     held = held[held["axis"] == one.axis] if one.axis else held
+    # A gene that was never seen has a zero row, which is no place: with zero rows alone there is no headline.
+    held = held[held["scope"] != "all_rows"]
     out = {
         "headline": one.title, "analysis": one.analysis, "quantity": one.quantity, "axis": one.axis, "term": "",
         "layer": np.nan, "scope": "", "value": np.nan, "ci_low": np.nan, "ci_high": np.nan, "matched_null": "",

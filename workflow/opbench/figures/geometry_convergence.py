@@ -35,6 +35,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
         ax.set_visible(False)
     for ax, gene in zip(grid, shown, strict=False):
         _panel(ax, rows[rows["term"] == gene], gene, layers)
+    grid[0].set_ylim(bottom=0)  # once all are drawn: setting one end ends the scaling of all
     grid[0].set_ylabel("scaled distance")
     _forest(figure, rows, genes)
     _legend(figure, rows, height)
@@ -61,7 +62,6 @@ def _panel(ax: Axes, rows: pd.DataFrame, gene: str, layers: list[float]) -> None
         geometry.curve(ax, geometry.pick(rows, quantity=CURVE, space=space), *geometry.look(space))
     said = geometry.n_text(mean, "matched genes") or "too few matched genes"
     ax.set_title(f"{gene}\n{said}")
-    ax.set_ylim(bottom=0)
 
 
 def _forest(figure: Figure, rows: pd.DataFrame, genes: list[str]) -> None:

@@ -37,7 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
             if here.empty:
                 ax.text(0.5, 0.5, "no value", transform=ax.transAxes, ha="center", color=GREY, style="italic")
             geometry.layer_axis(ax, layers, quantity == quantities[-1])
-            ax.set_ylim(bottom=0)
+        line[0].set_ylim(bottom=0)  # once all are drawn: setting one end ends the scaling of the whole row
         line[0].set_ylabel(QUANTITIES[quantity])
     figure.align_ylabels(grid[:, 0])
     for ax, genes in zip(grid[0], scopes, strict=True):

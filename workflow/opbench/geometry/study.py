@@ -31,6 +31,7 @@ from opbench.geometry.tf_target import gene_classes, tf_target_rows
 from opbench.io.errors import InputError
 from opbench.io.tables import GEOMETRY, write_table
 from opbench.models.corpus import read_corpus
+from opbench.panels.reading import check_sha256
 
 log = logging.getLogger("opbench.analyse_geometry")
 
@@ -79,6 +80,7 @@ def read_knowledge(config: Config, use: str, path: str | Path | None) -> pd.Data
     if path is None:
         file = config.knowledge[name].path
         raise Absent(f"'{file}' (knowledge.{name}) is found nowhere; put it into the folder $OPBENCH_KNOWLEDGE.")
+    check_sha256(path, config.knowledge[name].sha256)
     return READERS[config.knowledge[name].kind](path)
 
 

@@ -1,5 +1,6 @@
-"""Data files, label maps and gene lists that must be refused."""
+"""Data files, label maps, gene lists and knowledge tables that must be refused."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,14 +8,18 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import yaml
 from anndata import AnnData
 from case import Case
 
+from opbench.config import parse_config
 from opbench.config.data import Dataset, Panel
+from opbench.geometry.study import read_knowledge
 from opbench.panels.build import build_panel
 from opbench.panels.cells import select_cells
 from opbench.panels.genes import select_genes
 
+TINY = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "tiny.yaml").read_text())
 ONTOLOGY = Path(__file__).parents[2] / "resources" / "ontology"
 LABELS = "label\tstages\nT\tNaive_CD4\nNK\tNK\n"
 Edit = Callable[[AnnData], object]
@@ -27,6 +32,18 @@ def cohort() -> AnnData:
                         "part": ["e"] * 60 + ["c"] * 60}, index=[f"c{i}" for i in range(120)])  # fmt: skip
     counts = sp.csr_matrix(rng.poisson(rng.gamma(0.5, 3, 60), (120, 60)).astype(np.float32))
     return AnnData(counts, obs=obs, var=pd.DataFrame(index=[f"GENE{i}" for i in range(60)]))
+
+
+def knowing(content: str, **fields: object) -> Callable[[Path], object]:
+    """Read a table of regulatory edges with this text, its entry with these fields."""
+
+    def meet(folder: Path) -> object:
+        (folder / "edges.tsv").write_text(content)
+        raw = copy.deepcopy(TINY)
+        raw["knowledge"]["regulation"] |= {"path": str(folder / "edges.tsv")} | fields
+        return read_knowledge(parse_config(raw), "edges", folder / "edges.tsv")
+
+    return meet
 
 
 def met(edit: Edit | None = None, harm: Callable[[Path], object] | None = None, map_text: str = LABELS,
@@ -138,6 +155,9 @@ DATA = [
     Case("fewer cells in obs than rows", met(harm=inside(lambda f: f["X"].attrs.__setitem__("shape", [130, 60]))), (FILE, "X")),
     Case("a link to another file", met(harm=inside(link_out)), (FILE, "X/data", "/etc/passwd")),
     Case("a wrong sha256", met(sha256="0" * 64), (FILE, "sha256", "0000")),
+    Case("a knowledge table with a wrong sha256", knowing("PAX5\tCD19\tActivation\t1\n", sha256="0" * 64),
+         ("edges.tsv", "sha256", "0000")),
+    Case("a regulatory edge of no sign", knowing("PAX5\tCD19\tUp\t1\n"), ("edges.tsv", "column 3", "'Up'", "TRRUST")),
     Case("more genes than vary", met(genes={"kind": "hvg", "n": 500, "corpus": "mine"}), ("panels.p.genes.n", "500", "lower")),
     Case("no corpus cells to rank genes", met(corpus=None), ("corpus", "datasets.mine.corpus")),
     Case("a vocabulary that knows no gene", met(genes={"kind": "shared"}, known='{"<pad>": 0, "<cls>": 1, "XYZ": 2}'), ("share no gene", "symbol")),

@@ -117,6 +117,23 @@ def test_estimates_count_the_jobs_that_snakemake_plans_and_json_holds_it_all(fol
     assert not (folder / "results").exists()
 
 
+def test_what_a_chain_cannot_judge_or_find_is_warned_of(folder):
+    gone = {"edges": {"path": "nowhere.tsv", "kind": "trrust", "source": "made up", "licence": "none"}}
+    wrong = KNOWLEDGE | {"sets": KNOWLEDGE["sets"] | {"sha256": "0" * 64}}
+    controls = {"shuffle": 2, "label_lookup": 1}
+    raw = edited(put("campaigns.battery", BATTERY | {"gaussian_draws": 2}), put("operators.controls", controls),
+                 put("operators.gaussian_draws", 2), put("knowledge", wrong | gone), put("discovery", CHAIN),
+                 put("evidence", {"min_draws": 3}))  # fmt: skip
+    report = check([write_config(folder, raw)], 2, with_jobs=False)
+    said = " ".join(report.findings.warnings)
+    absent, few = (one.split(" have ")[0] for one in said.split("discovery.arms: ")[1:])
+    assert "uniform" in absent.split(", ")
+    assert "shuffle" not in absent
+    assert {"gaussian", "shuffle"} <= set(few.split(", "))
+    assert "knowledge.edges: 'nowhere.tsv' is neither in $OPBENCH_KNOWLEDGE" in said
+    assert any("sha256" in problem for problem in report.findings.problems)
+
+
 def test_a_simulated_dataset_is_told_from_its_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = check(["config/config.yaml"], 2, with_jobs=False)

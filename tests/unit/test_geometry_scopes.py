@@ -9,7 +9,15 @@ import pytest
 
 from opbench.geometry.pairs import positions
 from opbench.geometry.planted import draw_tensor
-from opbench.geometry.scopes import aligned_signs, cosines, distances, poles, scope_rows, spectral_coordinates
+from opbench.geometry.scopes import (
+    aligned_signs,
+    cosines,
+    distances,
+    leading_vectors,
+    poles,
+    scope_rows,
+    spectral_coordinates,
+)
 from opbench.geometry.spectrum import axes_for, effective_rank, participation_ratio, spectrum_rows, two_nn
 from opbench.geometry.tensor import GeneTensor
 from opbench.io.errors import InputError
@@ -105,3 +113,17 @@ def test_genes_are_found_by_symbol_not_by_place_in_a_list_without_blanks():
     assert positions(true["gene"].to_numpy(), lines).tolist() == true["emb_idx"].tolist()
     dropped = [line for line in lines if line]
     assert (positions(true["gene"].to_numpy(), dropped) != true["emb_idx"]).all()
+
+
+def test_leading_vectors_of_a_tall_matrix_are_those_of_its_decomposition():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 40)) * np.geomspace(1, 1e-3, 40)
+    u, s = np.linalg.svd(x, full_matrices=False)[:2]
+    got, values = leading_vectors(x, 7)
+    assert got.shape == (300, 7)
+    np.testing.assert_allclose(np.abs((got * u[:, :7]).sum(axis=0)), 1, atol=1e-12)
+    np.testing.assert_allclose(values, s, rtol=1e-9)
+    # A seventh axis that is all but absent: its vector must not come from the square.
+    x[:, 6:] *= 1e-9
+    u = np.linalg.svd(x, full_matrices=False)[0]
+    np.testing.assert_allclose(np.abs((leading_vectors(x, 7)[0] * u[:, :7]).sum(axis=0)), 1, atol=1e-9)

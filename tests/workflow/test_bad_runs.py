@@ -69,6 +69,18 @@ def test_a_run_without_battery_has_no_evidence_and_says_what_to_add(checkout):
     assert "as the last file" in said["evidence_full"].stdout
 
 
+def test_a_run_without_chain_or_geometry_says_what_to_add(checkout):
+    config = configured(checkout, "bare")
+    for target, section, file in (
+        ("discovery", "discovery.panels", "config/marrow_discovery.yaml"),
+        ("geometry", "geometry.spaces", "config/marrow_geometry.yaml"),
+    ):
+        done = checkout.snakemake(target, "--dry-run", config=config)
+        assert done.returncode == 1
+        assert f"{section}: of run 'bare'" in done.stdout
+        assert file in done.stdout
+
+
 def test_results_that_cannot_be_written_stop_before_any_job(checkout):
     (checkout.folder / "results").write_text("in the way")
     try:

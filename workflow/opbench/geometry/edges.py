@@ -16,9 +16,9 @@ from opbench.geometry.pairs import (
     block_indices,
     clustered_aurocs,
     histogram_aurocs,
+    orthonormal,
     positions,
     rank_codes,
-    residuals,
     spearman_over_layers,
 )
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
@@ -27,6 +27,8 @@ from opbench.io.seeds import keyed_rng
 
 ANALYSIS = "edges"
 SUBSPACES: Mapping[str, tuple[int, int]] = {"SV5-7": (5, 7), "SV2-4": (2, 4)}
+#: Of a pair's nearness; a float32 of size 1 holds no more.
+DECIMALS = 7
 #: Negatives per positive in the published edge set.
 NEGATIVES = 3
 
@@ -42,7 +44,7 @@ class EdgeGrid:
     source: NDArray[np.int64]
     target: NDArray[np.int64]
     edge: NDArray[np.bool_]
-    cell: NDArray[np.int64]
+    cell: NDArray[np.int32]
     edges: NDArray[np.int64]
 
 
@@ -53,7 +55,7 @@ def edge_grid(table: pd.DataFrame, genes: list[str]) -> EdgeGrid:
     source, target = (part.ravel() for part in np.meshgrid(*(np.unique(e) for e in edges.T), indexing="ij"))
     apart = source != target
     source, target = source[apart], target[apart]
-    cell = np.full((len(genes), len(genes)), -1, dtype=np.int64)
+    cell = np.full((len(genes), len(genes)), -1, dtype=np.int32)
     cell[source, target] = np.arange(len(source))
     edge = np.zeros(len(source), dtype=bool)
     edge[cell[edges[:, 0], edges[:, 1]]] = True
@@ -62,16 +64,23 @@ def edge_grid(table: pd.DataFrame, genes: list[str]) -> EdgeGrid:
 
 def grid_scores(
     spectral: Spectral, grid: EdgeGrid, subspaces: Mapping[str, tuple[int, int]], measure: str = "cosine"
-) -> NDArray[np.float64]:
-    """Nearness of each grid pair in each layer and subspace, (L S, m): cosine, or minus the distance in U S."""
-    parts = []
-    for span in subspaces.values():
+) -> NDArray[np.float32]:
+    """Nearness of each grid pair in each layer and subspace, (L S, m): cosine, or minus the distance in U S.
+
+    Distances are in units of the layer's root mean square. Both are rounded to `DECIMALS`: zero rows, and pairs of
+    them, are equal but for the last bits, and must tie.
+    """
+    out = np.empty((len(spectral.layers), len(subspaces), len(grid.source)), dtype=np.float32)
+    for place, span in enumerate(subspaces.values()):
         x = spectral.axes(*span)
-        x = unit_rows(x) if measure == "cosine" else x
-        # Pair by pair: a matrix of all genes at every layer would not fit in memory.
-        a, b = x[:, grid.source], x[:, grid.target]
-        parts.append((a * b).sum(axis=2) if measure == "cosine" else -np.linalg.norm(a - b, axis=2))
-    return np.stack(parts, axis=1).reshape(-1, len(grid.source))
+        size = np.sqrt((x**2).mean(axis=(1, 2), keepdims=True))
+        x = unit_rows(x) if measure == "cosine" else x / np.maximum(size, np.finfo(x.dtype).tiny)
+        # Pair by pair and layer by layer: matrices of all genes, or pairs of all layers, would not fit in memory.
+        for layer, rows in enumerate(x):
+            a, b = rows[grid.source], rows[grid.target]
+            near = (a * b).sum(axis=1) if measure == "cosine" else -np.linalg.norm(a - b, axis=1)
+            out[layer, place] = near.round(DECIMALS)
+    return out.reshape(-1, len(grid.source))
 
 
 def edge_rows(
@@ -103,8 +112,13 @@ def edge_rows(
         return not_testable(ANALYSIS, reason, quantity="edge_auroc", term=measure, scope=spectral.scope)
     scores = grid_scores(spectral, grid, subspaces, measure)
     nuisance = np.column_stack([coexpression[grid.source, grid.target], mean[grid.source], mean[grid.target]])
-    ranks = np.array([rankdata(row) for row in (*scores, *residuals(scores, nuisance))], dtype=np.float32)
-    by_pair, codes = np.ascontiguousarray(ranks.T), rank_codes(ranks)
+    by_pair = np.empty((len(grid.source), 2 * len(scores)), dtype=np.float32)
+    codes = np.empty(by_pair.shape[::-1], dtype=np.int16)
+    basis = orthonormal(nuisance)
+    for column, row in enumerate(scores):  # one at a time: all of them in double precision would not fit in memory
+        for place, values in ((column, row), (column + len(scores), row - basis @ (row @ basis))):
+            by_pair[:, place] = rankdata(values)
+            codes[place] = rank_codes(by_pair[:, place])
     where = cells(spectral.layers, list(subspaces)).drop(columns="term")
     n, k, total = len(spectral.genes), len(scores), len(grid.source)
     columns["n"] = len(grid.edges)

@@ -78,11 +78,27 @@ def spectral_coordinates(
     left, singular = [], []
     for layer in range(len(tensor.tensor)):
         x = tensor.tensor[layer, rows].astype(np.float64)
-        u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-        left.append(u[:, : min(axes, u.shape[1])])
+        u, s = leading_vectors(x - x.mean(axis=0), axes)
+        left.append(u)
         singular.append(s)
     u = aligned_signs(np.stack(left))
     return Spectral(scope, [tensor.genes[row] for row in rows], rows, tensor.layers, u, np.stack(singular))
+
+
+def leading_vectors(x: NDArray[np.float64], axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first `axes` left singular vectors of `x` (n, d) and all its singular values, descending.
+
+    A few axes of a tall matrix are taken from the eigenvectors of x'x, six times as fast; that squares the condition,
+    so that vectors whose value is below 1e-4 of the first are taken from the decomposition itself.
+    """
+    n, d = x.shape
+    if n > 2 * d and axes < d // 2:
+        value, vector = np.linalg.eigh(x.T @ x)
+        s = np.sqrt(np.maximum(value[::-1], 0))
+        if s[axes - 1] > 1e-4 * s[0]:
+            return x @ vector[:, ::-1][:, :axes] / s[:axes], s
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return u[:, :axes].copy(), s  # a view would keep all of u
 
 
 def aligned_signs(u: NDArray[np.float64]) -> NDArray[np.float64]:

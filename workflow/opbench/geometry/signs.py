@@ -44,10 +44,10 @@ def sign_rows(
     if min(counts) < LEAST or grid.edge.all():
         reason = f"{counts[0]} activations and {counts[1]} repressions are in this scope; {LEAST} of each are needed."
         return not_testable(ANALYSIS, reason, quantity="difference", scope=spectral.scope)
-    scores = np.stack([grid_scores(spectral, grid, subspaces, measure) for measure in measures], axis=1)
     where = cells(spectral.layers, list(subspaces), measures)
     # Placements are of edges in the grid's order, which sorts by source, then target, as `grid.edges` does.
-    placed = placements(scores.reshape(-1, scores.shape[-1]), grid.edge)[:, kept]
+    near = [placements(grid_scores(spectral, grid, subspaces, measure), grid.edge)[:, kept] for measure in measures]
+    placed = np.stack(near, axis=1).reshape(-1, len(kept))
     pair = grid.edges[kept]
     groups = sign_strata(pair)
     out = _class_rows(where, placed, repressed, pair[:, 0], bootstraps, seed, columns)

@@ -64,7 +64,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scope: coordinates (all axes), strata of detection and expression, and expression of its genes."""
+    """A scope: coordinates, strata of detection and expression, and expression of its genes."""
 
     spectral: Spectral
     strata: NDArray[np.int64]
@@ -108,10 +108,9 @@ class Study:
         corpus = read_corpus(self.files.corpus, self.tensor.genes)
         return draw_cells(corpus, about["cells"], about["seed"]).log1p
 
-    def scene(self, scope: Scope, named: Collection[str]) -> Scene:
-        """Coordinates and strata of a scope."""
-        width = self.tensor.tensor.shape[2]
-        spectral = spectral_coordinates(self.tensor, scope, named, width, self.s.least_cells)
+    def scene(self, scope: Scope, named: Collection[str], axes: int | None = None) -> Scene:
+        """Coordinates on the first `axes` (those that are tested, where it is None) and strata of a scope."""
+        spectral = spectral_coordinates(self.tensor, scope, named, axes or self.s.axes, self.s.least_cells)
         given = self.tensor.covariates(spectral.rows)
         return Scene(spectral, make_strata(given[:, :2], self.s.bins), given, self.tensor.mean[spectral.rows])
 
@@ -200,7 +199,7 @@ class Study:
         yield pair_model_rows(spectral, listed, scores, r, scene.mean, strata, **self._draws)
 
     def _tf_target(self, scope: Scope, named: set[str]) -> Iterator[pd.DataFrame]:
-        scene = self.scene(scope, named)
+        scene = self.scene(scope, named, self.tensor.tensor.shape[2])  # random subspaces mix all axes
         classes = gene_classes(self.table("edges"), scene.spectral.genes)
         slow = {"permutations": self.s.slow_permutations, "random_subspaces": self.s.slow_permutations}
         kept = {"bootstraps": self.s.bootstraps, "seed": self.s.seed}

@@ -167,5 +167,5 @@ def coexpression(log1p: csr_matrix) -> NDArray[np.float32]:
     values = log1p.toarray().astype(np.float64)
     values -= values.mean(axis=0)
     norm = np.linalg.norm(values, axis=0)
-    values /= np.where(norm > 0, norm, 1)
-    return (values.T @ values).astype(np.float32)
+    values = (values / np.where(norm > 0, norm, 1)).astype(np.float32)
+    return values.T @ values

@@ -193,7 +193,7 @@ def _random_rows(
         rng = keyed_rng(seed, ANALYSIS, "random-subspaces", layer)
         k = spectral.u.shape[2]
         bases = random_bases(spectral.s[index, :k], span, count, rng)
-        space = spectral.axes(1, bases.shape[1])[index][kept]
+        space = (spectral.u[index, kept] * spectral.s[index, :k])[:, : bases.shape[1]]
         parts = [space @ bases[start : start + CHUNK] for start in range(0, count, CHUNK)]
         draws.append(np.concatenate([cross_validated_aurocs(x, y, folds) for x in parts]))
         value.append(cross_validated_aurocs(spectral.axes(*span)[index][kept], y, folds)[0])

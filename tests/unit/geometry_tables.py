@@ -12,6 +12,7 @@ from opbench.geometry.attention_geometry import attention_rows
 from opbench.geometry.compartments import compartment_rows, order_rows
 from opbench.geometry.convergence import convergence_rows
 from opbench.geometry.edges import edge_rows
+from opbench.geometry.family import headline_table
 from opbench.geometry.markers import marker_rows
 from opbench.geometry.pair_model import pair_model_rows
 from opbench.geometry.ppi import copole_rows, gradient_rows, matched_rows
@@ -61,6 +62,7 @@ class Rows:
                        "ci_high": value + half, "null": null, "side": side, "p": p,
                        "p_floor": least if null else np.nan,
                        "p_family": min(1.0, 40 * p) if null not in ("", "paper", "matched", "exact") else np.nan,
+                       "p_opposite": 1.0 if null and side != "two-sided" else np.nan,
                        "permutations": PERMUTATIONS if null else 0,
                        "null_mean": own if null else np.nan, "null_sd": sd if null else np.nan,
                        "null_q95": own + 1.645 * sd if null else np.nan}  # fmt: skip
@@ -195,8 +197,13 @@ def geometry_table() -> pd.DataFrame:
     frame["status"] = frame["status"].fillna("ok") if "status" in frame else "ok"
     frame["reason"] = frame["reason"].fillna("") if "reason" in frame else ""
     frame.loc[frame["status"] == "not_testable", "value"] = np.nan
-    frame = frame.assign(run="demo", family="geometry", q=frame["p"], p_bonferroni=(frame["p"] * 100).clip(upper=1))
+    frame = frame.assign(run="demo")
     return frame[contracts.GEOMETRY.names]
+
+
+def with_headlines(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables that figures read."""
+    return {"geometry": table, "geometry_headlines": headline_table(table, ["Secreted"])}
 
 
 def planted_table() -> pd.DataFrame:
@@ -232,7 +239,7 @@ def planted_table() -> pd.DataFrame:
         marker_rows(tensor, spectral.rows, panel, r[:20, :20], strata, **kept),
         attention_rows(attended, spectral, pairs, strata, **kept),
     ]
-    frame = stack(rows).assign(space="model", run="demo", family="", q=np.nan, p_bonferroni=np.nan)
+    frame = stack(rows).assign(space="model", run="demo")
     return frame[contracts.GEOMETRY.names]
 
 
@@ -242,10 +249,10 @@ def geometry_claims() -> pd.DataFrame:
     real = {field.name: np.nan for field in contracts.CLAIMS if str(field.type) == "double"}
     whole = {field.name: 0 for field in contracts.CLAIMS if str(field.type).startswith("int")}
     base = text | real | whole | {"run": "demo", "family": "geometry", "published": "not_testable", "readable": "-"}
-    found = 'analysis == "edges" and layer == 0 and quantity == "edge_auroc"'
+    found = 'space == "model" and headline == "early_edges"'
     rows = [
         base | {"claim": 41, "title": "Early layers keep edges", "value": 0.6, "analogue": "not_separable",
-                "source_table": "geometry", "where": found},
+                "source_table": "geometry_headlines", "where": found},
         base | {"claim": 42, "title": "Complement of attention", "analogue": "not_testable"},
         base | {"claim": 1, "title": "Operator", "family": "operator", "analogue": "holds"},
     ]  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_checks import assert_curves_are_whole, assert_fits, words
-from geometry_tables import geometry_claims, geometry_table, planted_table
+from geometry_tables import geometry_claims, geometry_table, planted_table, with_headlines
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from opbench.figures import geometry_board
@@ -18,7 +18,7 @@ NAMES = [name for name in FIGURES if name.startswith("geometry")]
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
-    return {"geometry": geometry_table(), "geometry_claims": geometry_claims()}
+    return with_headlines(geometry_table()) | {"geometry_claims": geometry_claims()}
 
 
 def test_the_tables_keep_their_contracts():
@@ -33,7 +33,7 @@ def test_texts_lie_inside_the_page_and_are_large_enough(tables, name, few):
     table = tables["geometry"]
     if few:  # one scope, two spaces
         table = table[(table["scope"] == "nonzero") & (table["space"] != "coexpression")]
-    figure, source = draw(name, tables | {"geometry": table}, "demo")
+    figure, source = draw(name, tables | with_headlines(table), "demo")
     assert len(source)
     assert_fits(figure)
 
@@ -45,24 +45,16 @@ def test_axes_that_share_a_scale_cut_no_curve_off(tables, name):
     first = sorted(table["term"].unique())[0] if name == "geometry_convergence" else ""
     low = (table["scope"] == "nonzero") if name == "geometry_spectrum" else table["term"].isin(["BATF", first])
     table = table.assign(value=table["value"].where(low, table["value"] * 3))
-    assert_curves_are_whole(draw(name, tables | {"geometry": table}, "demo")[0])
-
-
-def test_a_gene_that_was_never_seen_is_no_headline(tables):
-    table = tables["geometry"]
-    zero = table.assign(scope="all_rows")
-    board = geometry_board.headline_rows(zero)
-    assert board["value"].isna().all()
-    assert (board["reason"] != "").all()
+    assert_curves_are_whole(draw(name, tables | with_headlines(table), "demo")[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_could_not_be_tested_gives_the_reason(tables, name):
     lost = tables["geometry"].assign(value=np.nan, status="not_testable", reason="The file kb.tsv is not there.")
-    figure, source = draw(name, {"geometry": lost}, "demo")
+    figure, source = draw(name, with_headlines(lost), "demo")
     assert source.empty or name == "geometry_board"
     assert "The file kb.tsv is not there." in " ".join(" ".join(words(figure)).split())
-    figure, source = draw(name, {"geometry": lost.iloc[:0]}, "demo")
+    figure, source = draw(name, with_headlines(lost.iloc[:0]), "demo")
     assert source.empty
     assert "demo" in " ".join(words(figure))
 
@@ -80,7 +72,7 @@ def test_one_space_without_nulls_or_intervals_is_enough(tables, name):
         ci_low=np.nan, ci_high=np.nan, null="", p=np.nan, p_family=np.nan, null_mean=np.nan, null_sd=np.nan,
         null_q95=np.nan, permutations=0)  # fmt: skip
     keys = ["analysis", "layer", "axis", "term", "quantity"]
-    figure, source = draw(name, {"geometry": bare.drop_duplicates(keys)}, "demo")
+    figure, source = draw(name, with_headlines(bare.drop_duplicates(keys)), "demo")
     assert len(source)
     FigureCanvasAgg(figure).draw()
 
@@ -91,7 +83,7 @@ def test_each_quantity_may_be_absent(tables, name):
     table = table[table["scope"] == "nonzero"]
     analyses = {"geometry_ppi": ["ppi", "ppi_model"]}.get(name, [name.removeprefix("geometry_")])
     for quantity in sorted(set(table.loc[table["analysis"].isin(analyses), "quantity"])):
-        figure, _ = draw(name, {"geometry": table[table["quantity"] != quantity]}, "demo")
+        figure, _ = draw(name, with_headlines(table[table["quantity"] != quantity]), "demo")
         assert words(figure)
 
 
@@ -125,52 +117,17 @@ def test_ppi_names_the_exact_p_and_what_five_bins_can_give(tables):
     assert "cannot give an exact p below 0.017" in said
 
 
-def test_the_board_takes_the_larger_of_two_matched_nulls_and_the_random_model(tables):
-    table = tables["geometry"]
+def test_the_board_shows_headlines_references_and_the_worst_verdict(tables):
+    table = tables["geometry_headlines"]
     board = geometry_board.headline_rows(table, tables["geometry_claims"]).set_index("headline")
-    row = board.loc["SV2: interacting proteins share a pole"]
-    mine = table.query("analysis == 'ppi' and quantity == 'copole_rate' and axis == 'SV2' and term == 'combined' and "
-                       "scope == 'nonzero'")  # fmt: skip
-    here = mine[(mine["space"] == "model") & (mine["layer"] == 11)].set_index("null")
-    assert row["value"] == here.loc["degree", "value"]
-    assert row["matched_p"] == here.loc[["degree", "strata"], "p_family"].max()
-    assert row["paper_p"] == here.loc["paper", "p"]
-    assert row["layers"] == 12  # the input is no block
-    assert row["random"] == mine[(mine["space"] == "random") & (mine["layer"] == 11)]["value"].iloc[0]
-    bins = board.loc["SV2: ρ over five STRING bins"]
-    assert bins["paper_p"] == 2 / 120
-    slope = table.query("quantity == 'gradient_slope' and space == 'model' and scope == 'nonzero'")
-    assert bins["matched_p"] == slope["p_family"].item()
-
-
-def test_verdicts_come_from_claims_of_the_geometry_alone(tables):
-    board = geometry_board.headline_rows(tables["geometry"], tables["geometry_claims"])
-    verdicts = board.set_index("headline")["verdict"]
-    assert verdicts["SV5-7: who regulates whom, early"] == "not_separable"
-    assert (verdicts != "").sum() == 1
-    other = tables["geometry_claims"].assign(family="operator")
-    assert (geometry_board.headline_rows(tables["geometry"], other)["verdict"] == "").all()
-
-
-def test_a_headline_of_absent_genes_gives_the_reason(tables):
-    table = tables["geometry"]
-    lost = table["term"].isin(["BATF"])
-    table = table.assign(
-        value=table["value"].mask(lost), status=table["status"].mask(lost, "not_testable"),
-        reason=table["reason"].mask(lost, "BATF is not in this scope."),
-    )  # fmt: skip
-    board = geometry_board.headline_rows(table).set_index("headline")
-    assert np.isnan(board.loc["BATF comes nearer to PAX5", "value"])
-    assert board.loc["BATF comes nearer to PAX5", "reason"] == "BATF is not in this scope."
-    assert np.isfinite(board.loc["BACH2 comes nearer to PAX5", "value"])
-
-
-def test_a_headline_takes_no_other_term_than_its_own(tables):
-    table = tables["geometry"]
-    board = geometry_board.headline_rows(table[table["term"] != "Secreted"]).set_index("headline")
-    assert np.isnan(board.loc["SV1: secreted at a pole", "value"])
-    assert board.loc["SV1: secreted at a pole", "reason"] == "No row is of a term named like secreted or extracellular."
-    assert geometry_board.headline_rows(table)["term"].iloc[0] == "Secreted"
+    assert set(board.index) == set(geometry_board.TITLES)
+    random = table[table["space"] == "random"].set_index("headline")["value"]
+    assert board.loc["copole", "random"] == random["copole"] != board.loc["copole", "value"]
+    assert np.isnan(board.loc["convergence", "coexpression"])
+    assert board.loc["early_edges", "verdict"] == "not_separable"
+    assert set(board["verdict"].drop("early_edges")) == {""}
+    said = words(draw("geometry_board", tables, "demo")[0])
+    assert "SV5-7: who regulates whom, early" in said
 
 
 @pytest.fixture(scope="module")
@@ -194,18 +151,13 @@ def test_the_made_up_table_has_the_names_that_the_analyses_write(written, tables
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_of_the_analyses_themselves_are_drawn(written, name):
-    figure, source = draw(name, {"geometry": written}, "demo")
+    figure, source = draw(name, with_headlines(written), "demo")
     assert len(source)
     FigureCanvasAgg(figure).draw()
 
 
-def test_a_board_of_the_analyses_own_rows_has_every_number_but_those_of_absent_terms(written):
-    board = geometry_board.headline_rows(written).set_index("headline")
+def test_a_board_of_the_analyses_own_rows_has_every_number(written):
+    board = geometry_board.headline_rows(with_headlines(written)["geometry_headlines"]).set_index("headline")
     lost = set(board.index[board["value"].isna()])
-    assert lost <= {"BATF comes nearer to PAX5", "BACH2 comes nearer to PAX5"}
-    held = board.drop(index=list(lost))
-    assert held["matched_p"].notna().all()
-    assert set(held.index[held["paper_p"].isna()]) == {
-        "SV1: compartments in sequence",
-        "SV2-7: the same beyond covariates",
-    }
+    assert lost <= {"convergence", "signs", "attention"}, board.loc[list(lost), "reason"].to_dict()
+    assert board.drop(index=list(lost))["p"].notna().all()

@@ -63,9 +63,9 @@ def test_a_run_without_battery_has_no_evidence_and_says_what_to_add(checkout):
     said = {name: checkout.snakemake(name, "--dry-run", config=run) for name, run in runs.items()}
     assert {name: done.returncode for name, done in said.items()} == {"evidence": 1, "evidence_full": 1}
     # Snakemake adds to what an input function raises where it was raised.
-    assert "run 'plain', none names 'control_head' in its methods" in said["evidence"].stdout
+    assert "run 'plain': none names 'control_head' in its methods" in said["evidence"].stdout
     assert "config/marrow_evidence.yaml" in said["evidence"].stdout
-    assert "run 'folds', no campaign with 'control_head' leaves one donor out" in said["evidence_full"].stdout
+    assert "run 'folds': no campaign with 'control_head' leaves one donor out" in said["evidence_full"].stdout
     assert "as the last file" in said["evidence_full"].stdout
 
 
@@ -77,7 +77,7 @@ def test_a_run_without_chain_or_geometry_says_what_to_add(checkout):
     ):
         done = checkout.snakemake(target, "--dry-run", config=config)
         assert done.returncode == 1
-        assert f"{section}: of run 'bare'" in done.stdout
+        assert f"{section} of run 'bare'" in done.stdout
         assert file in done.stdout
 
 

@@ -38,5 +38,5 @@ def claim_tables(wildcards):
             name in DISCOVERY_TABLES or any(file.endswith(table(name)) for file in made)
         )
         and (name != "sweeps" or swept_panels())
-        and (name != "geometry" or geometry_tables())
+        and (not name.startswith("geometry") or geometry_tables())
     }

@@ -251,7 +251,7 @@ def some_chain(wildcards):
     """Nothing, where a panel has a chain; else a sentence that says what to add."""
     if not DISCOVERY.panels:
         raise WorkflowError(
-            f"discovery.panels: of run '{CONFIG.run}', names no panel, so that there is no chain; add "
+            f"discovery.panels of run '{CONFIG.run}' names no panel, so that there is no chain; add "
             "config/marrow_discovery.yaml to --configfile after the battery's file, or write the section as "
             "docs/discovery.md shows."
         )

@@ -51,7 +51,7 @@ def some_battery(wildcards):
     """Nothing, where some campaign is a battery; else a sentence that says what to add."""
     if not any(is_battery(name) for name in CONFIG.campaigns):
         raise WorkflowError(
-            f"campaigns: of run '{CONFIG.run}', none names 'control_head' in its methods, so that there is no battery; "
+            f"campaigns of run '{CONFIG.run}': none names 'control_head' in its methods, so that there is no battery; "
             "add config/marrow_evidence.yaml to --configfile after the run's own file, or write a battery as "
             "docs/evidence.md shows."
         )
@@ -64,7 +64,7 @@ def full_battery(wildcards):
     designs = {c.design for n, c in CONFIG.campaigns.items() if is_battery(n)}
     if "leave_one_donor_out" not in designs:
         raise WorkflowError(
-            f"campaigns: of run '{CONFIG.run}', no campaign with 'control_head' leaves one donor out; "
+            f"campaigns of run '{CONFIG.run}': no campaign with 'control_head' leaves one donor out; "
             "give config/evidence_full.yaml as the last file of --configfile, after that of the battery."
         )
     return []

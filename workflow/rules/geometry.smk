@@ -2,7 +2,7 @@
 
 Needs: the checkpoint, the corpus, and knowledge tables where they are found.
 Leaves: extract_space/{space}.safetensors, extract_reference/coexpression.safetensors,
-analyse_geometry/{space}/{analysis}.parquet, tables/{geometry,geometry_claims}.{parquet,tsv}.
+analyse_geometry/{space}/{analysis}.parquet, tables/{geometry,geometry_headlines,geometry_claims}.{parquet,tsv}.
 """
 
 
@@ -98,6 +98,13 @@ rule collect_geometry:
             category="Tables",
             labels={"table": "geometry"},
         ),
+        headlines=table("geometry_headlines"),
+        headlines_tsv=report(
+            table_text("geometry_headlines"),
+            caption="../report/table_geometry_headlines.rst",
+            category="Tables",
+            labels={"table": "geometry_headlines"},
+        ),
     log:
         f"{LOGS}/collect_geometry/geometry.log",
     conda:
@@ -108,8 +115,9 @@ rule collect_geometry:
         runtime=lambda wildcards, attempt: attempt * 10,
     params:
         source=source("collect_geometry"),
+        settings=settings("geometry.secreted"),
     message:
-        "Collecting the geometry's rows and correcting their family"
+        "Collecting the geometry's rows and testing its headlines"
     script:
         "../scripts/collect_geometry.py"
 
@@ -117,6 +125,7 @@ rule collect_geometry:
 rule judge_geometry:
     input:
         geometry=table("geometry"),
+        headlines=table("geometry_headlines"),
         claims_file=located(CONFIG.claims.file),
         model=f"{RESULTS}/describe_model/model.json",
     output:

@@ -42,7 +42,8 @@ def geometry_rows():
 
 def geometry_tables():
     """Its tables, where there is a space."""
-    return ["geometry", "geometry_claims"] if GEOMETRY.spaces else []
+    names = ["geometry", "geometry_headlines", "geometry_claims"]
+    return names if GEOMETRY.spaces else []
 
 
 def geometry_products():
@@ -55,7 +56,7 @@ def some_geometry(wildcards):
     """Nothing, where there is a space; else a sentence that says what to add."""
     if not GEOMETRY.spaces:
         raise WorkflowError(
-            f"geometry.spaces: of run '{CONFIG.run}', is empty; add config/marrow_geometry.yaml to --configfile after "
+            f"geometry.spaces of run '{CONFIG.run}' is empty; add config/marrow_geometry.yaml to --configfile after "
             "the run's own file, or write the section as docs/geometry.md shows."
         )
     return []

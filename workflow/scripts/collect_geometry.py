@@ -4,4 +4,5 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.config import parse_config
     from opbench.geometry.family import collect_geometry
 
-    collect_geometry(parse_config(snakemake.config), list(snakemake.input.rows), snakemake.output.table)
+    out = snakemake.output
+    collect_geometry(parse_config(snakemake.config), list(snakemake.input.rows), out.table, out.headlines)

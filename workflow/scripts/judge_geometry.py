@@ -5,4 +5,5 @@ with job(snakemake.log[0], snakemake.threads):
     from opbench.config import parse_config
 
     given, out = snakemake.input, snakemake.output.claims
-    write_geometry_claims(parse_config(snakemake.config), given.claims_file, given.geometry, given.model, out)
+    tables = {"geometry": given.geometry, "geometry_headlines": given.headlines}
+    write_geometry_claims(parse_config(snakemake.config), given.claims_file, tables, given.model, out)

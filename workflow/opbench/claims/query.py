@@ -137,7 +137,7 @@ def _reduce(query: Query, rows: pd.DataFrame, scope: Scope, said: str) -> Number
     bounds = next((pair for pair in BOUNDS if query.column in WITH_INTERVAL and pair[0] in rows), None)
     low, high = (float(row[bounds[0]]), float(row[bounds[1]])) if bounds else (NAN, NAN)
     # A null of the geometry names what was permuted, not what stands beside.
-    named = () if query.table == "geometry" else NAMED_BY
+    named = () if query.table.startswith("geometry") else NAMED_BY
     name = next((str(row[column]) for column in named if column in rows), "")
     return Number(float(row[query.column]), low, high, _donors(query.table, rows.loc[[row.name]]), name)
 

@@ -10,7 +10,9 @@ from opbench.io.tables import SCORED
 
 APART = ["method", "arm", "budget"]
 #: Tables of which only rows with a status that counts are read.
-WITH_STATUS = ("scores", "sweeps", "gates", "heads", "compaction", "factors", "manifold2", "geometry")
+WITH_STATUS = (
+    "scores", "sweeps", "gates", "heads", "compaction", "factors", "manifold2", "geometry", "geometry_headlines",
+)  # fmt: skip
 FLIPPED = {"a": "b", "a_arm": "b_arm", "a_budget": "b_budget", "label_a": "label_b"}
 
 

@@ -35,13 +35,13 @@ def write_claims(
 
 
 def write_geometry_claims(
-    config: Config, claims: str | Path, geometry: str | Path, model: str | Path, output: str | Path
+    config: Config, claims: str | Path, tables: Mapping[str, str | Path], model: str | Path, output: str | Path
 ) -> None:
     """Write the claims of the sister paper alone, which read no other table: its target needs no benchmark."""
     file = read_claims(claims)
     mine = file.model_copy(update={"claims": [one for one in file.claims if one.family == "geometry"]})
-    table = contracts.read_table(geometry, contracts.GEOMETRY)
-    run = Run(config, Tables({"geometry": table}), json.loads(Path(model).read_text()), {})
+    read = {name: contracts.read_table(path, getattr(contracts, name.upper())) for name, path in tables.items()}
+    run = Run(config, Tables(read), json.loads(Path(model).read_text()), {})
     contracts.write_table(evaluate_claims(mine, run), output, contracts.GEOMETRY_CLAIMS, tsv=True)
 
 

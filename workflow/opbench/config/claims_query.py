@@ -59,7 +59,7 @@ class Query(Section):
     table: Literal[
         "means", "pairs", "scores", "summary", "comparisons", "costs", "ratio", "splits", "leakage", "panels", "roles",
         "nulls", "evidence", "sweeps", "operator_facts", "embedding_repeat", "gates", "heads", "compaction", "factors",
-        "manifold2", "geometry",
+        "manifold2", "geometry", "geometry_headlines",
     ] = Field(description="Result table, or a view: `means` is `summary` and `pairs` is `comparisons` with the method "
               "label taken apart, the latter with every pair both ways round.")  # fmt: skip
     where: Where = Field(

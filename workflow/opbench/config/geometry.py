@@ -16,6 +16,7 @@ KINDS = {
     "interactions": ("string",),
     "localisation": ("hpa", "gmt"),
     "markers": ("panglao", "cellmarker"),
+    "factors": ("gmt", "dorothea", "trrust"),
 }
 
 
@@ -24,6 +25,11 @@ class GeometryKnowledge(Section):
 
     edges: Name | None = Field(None, description="Regulatory edges with signs (kind trrust or dorothea).")
     interactions: Name | None = Field(None, description="Protein interactions with channels (kind string).")
+    factors: Name | None = Field(
+        None,
+        description="A list of transcription factors that is not made of `edges` (all symbols of a gmt, sources of a "
+        "dorothea or trrust table): classes of genes are then tested by it too.",
+    )
     localisation: Name | None = Field(None, description="Compartments (kind hpa or gmt).")
     markers: Name | None = Field(None, description="Cell-type markers (kind panglao or cellmarker).")
 
@@ -63,7 +69,9 @@ class Geometry(Section):
     least_cells: int = Field(1, ge=1, description="Cells in which a gene must have been a token to be non-zero.")
     axes: int = Field(7, ge=7, description="Singular axes that are tested one by one.")
     pole: float = Field(0.25, gt=0, lt=0.5, description="Share of the genes at each pole of an axis.")
-    bins: int = Field(10, ge=2, description="Quantile bins of detection and of expression that strata cross.")
+    bins: int = Field(
+        5, ge=2, description="Quantile bins each of token count, detection and expression that strata cross."
+    )
     permutations: int = Field(5000, ge=99, description="Permutations of each null.")
     slow_permutations: int = Field(
         1000, ge=99, description="The same where each trains classifiers, or draws subspaces."
@@ -81,6 +89,12 @@ class Geometry(Section):
         ["Mitochondria", "Endoplasmic reticulum", "Plasma membrane"],
         description="Compartments whose order over layers is tested.",
     )
+    secreted: list[str] = Field(
+        ["Secreted", "Extracellular space", "Extracellular region", "GOCC_EXTRACELLULAR_SPACE",
+         "GOCC_EXTRACELLULAR_REGION"],
+        description="Terms of the localisation table that stand for secreted proteins; with none of them in the table, "
+        "what is said of them is not testable.",
+    )  # fmt: skip
     anchors: list[str] = Field(["PAX5"], min_length=1, description="Genes toward which others are said to converge.")
     converging: list[str] = Field(
         ["BATF", "BACH2", "PRDM1", "IRF4", "BCL6"], min_length=1, description="Genes that are said to do so."
@@ -89,7 +103,6 @@ class Geometry(Section):
         ["T cells", "B cells", "NK cells", "Monocytes", "Erythroid-like and erythroid precursor cells"],
         description="Cell types of the marker panel; []: all of the table.",
     )
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="Level of a claim's own null and of the declared family.")
 
     @model_validator(mode="after")
     def _sensible(self) -> "Geometry":

@@ -38,5 +38,5 @@ FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "geometry_signs": (("geometry",), (), "geometry"),
     "geometry_convergence": (("geometry",), (), "geometry"),
     "geometry_markers": (("geometry",), (), "geometry"),
-    "geometry_board": (("geometry",), ("geometry_claims",), "geometry"),
+    "geometry_board": (("geometry_headlines",), ("geometry_claims",), "geometry"),
 }

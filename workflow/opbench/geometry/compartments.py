@@ -1,14 +1,15 @@
 """H1: do the poles of an axis hold a compartment's genes more often than matched genes (spectral-geometry H1)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from opbench.geometry.nulls import (
+    MaxT,
     bootstrap_counts,
-    max_t_p,
     percentile_interval,
     permutation_p,
     permutations_within,
@@ -20,8 +21,8 @@ from opbench.geometry.scopes import Spectral, poles
 from opbench.io.seeds import keyed_rng
 
 ANALYSIS = "compartments"
-#: Permutations counted at once.
-CHUNK = 64
+#: Permutations counted at once, and terms whose draws are held at once: all of a gene-set file's would not fit.
+CHUNK, TERMS = 64, 16
 
 
 def odds_ratio(inside: NDArray, pole: float | NDArray, term: NDArray, n: float | NDArray) -> NDArray[np.float64]:
@@ -76,47 +77,67 @@ def compartment_rows(
     if member.empty:
         return not_testable(ANALYSIS, "No term of the localisation table has enough genes in this scope.",
                             scope=spectral.scope)  # fmt: skip
-    held = member[spectral.genes].to_numpy(dtype=bool)
-    coordinates = spectral.u[:, :, [axis - 1 for axis in axes]]
-    codes = poles(coordinates, k_frac)
-    indicator = pole_indicators(codes)
-    where = cells(spectral.layers, [f"SV{axis}" for axis in axes], member.index)
-    size, pole, n = held.sum(axis=1), float((codes[0, :, 0] == 1).sum()), held.shape[1]
-    columns = {"analysis": ANALYSIS, "scope": spectral.scope, "quantity": "odds_ratio", "n": n}
+    codes = poles(spectral.u[:, :, [axis - 1 for axis in axes]], k_frac)
+    rng, n = keyed_rng(seed, "bootstrap", ANALYSIS), len(spectral.genes)
+    shared = _Shared(
+        pole_indicators(codes), float((codes[0, :, 0] == 1).sum()),
+        {null: permutations_within(groups, n, permutations, keyed_rng(seed, ANALYSIS, null))
+         for null, groups in (("strata", strata), ("paper", None))},
+        bootstrap_counts(np.arange(n), bootstraps, rng) if bootstraps else None,
+    )  # fmt: skip
+    better, worse, out = MaxT("greater"), MaxT("less"), []
+    for start in range(0, len(member), TERMS):
+        held = member[spectral.genes].iloc[start : start + TERMS]
+        where = cells(spectral.layers, [f"SV{axis}" for axis in axes], held.index)
+        out.append(_term_rows(where, held.to_numpy(dtype=bool), shared, better, worse, spectral.scope))
+    frame, width = stack(out), shared.indicator.shape[1] // 2
+    matched = frame.index[frame["null"] == "strata"]
+    # Both poles of all cells are the family, and a cell has the better of its two.
+    sizes = [min(TERMS, len(member) - start) for start in range(0, len(member), TERMS)]
+    parts = np.split(better.p(), np.cumsum([2 * width * size for size in sizes])[:-1])
+    best = [part.reshape(-1, 2, size).min(axis=1).ravel() for part, size in zip(parts, sizes, strict=True)]
+    frame.loc[matched, "p_family"], frame.loc[matched, "p_opposite"] = np.concatenate(best), worse.p()
+    return frame
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all terms share: poles (n, P), their size, permutations by null, bootstrap weights (B, n) or None."""
+
+    indicator: NDArray[np.float32]
+    pole: float
+    permutations: dict[str, NDArray[np.int32]]
+    weights: NDArray[np.float32] | None
+
+
+def _term_rows(
+    where: pd.DataFrame, held: NDArray[np.bool_], shared: _Shared, better: MaxT, worse: MaxT, scope: str
+) -> pd.DataFrame:
+    """Rows of some terms `held` (T, n), without family-wise p, whose parts go into `better` and `worse`."""
+    size, n, indicator = held.sum(axis=1), held.shape[1], shared.indicator
+    columns = {"analysis": ANALYSIS, "scope": scope, "quantity": "odds_ratio", "n": n}
     observed = indicator.T @ held.T.astype(np.float32)  # (P, T)
-    both = odds_ratio(observed, pole, size, n).reshape(-1, 2, len(size))
-    low, high = _interval(held, indicator, both.argmax(axis=1), bootstraps, keyed_rng(seed, "bootstrap", ANALYSIS))
-    value = both.max(axis=1).ravel()
-    interval = {"ci_low": low, "ci_high": high}
+    both = odds_ratio(observed, shared.pole, size, n).reshape(-1, 2, len(size))
+    low, high = _interval(held, indicator, both.argmax(axis=1), shared.weights)
+    value, columns = both.max(axis=1).ravel(), columns | {"ci_low": low, "ci_high": high}
     out = []
-    for null, groups in (("strata", strata), ("paper", None)):
-        drawn = permutations_within(groups, n, permutations, keyed_rng(seed, ANALYSIS, null))
+    for null, drawn in shared.permutations.items():
         counts = permuted_counts(held, indicator, drawn)
-        ratios = odds_ratio(counts, pole, size, n).astype(np.float32).reshape(permutations, -1, 2, len(size))
+        ratios = odds_ratio(counts, shared.pole, size, n).astype(np.float32).reshape(len(drawn), -1, 2, len(size))
+        draws = ratios.max(axis=2) if null == "strata" else ratios[:, :, 1]  # as published, one pole
+        draws = draws.reshape(len(drawn), -1)
         if null == "strata":
-            draws = ratios.max(axis=2).reshape(permutations, -1)
-            out.append(null_rows(where, value, draws, null, "greater", **columns, **interval,
-                                 p_family=_pole_family_p(observed, counts)))  # fmt: skip
-        else:
-            one = ratios[:, :, 1].reshape(permutations, -1)
-            out.append(null_rows(where, value, one, null, "greater", family=False, **columns, **interval))
+            better.add(observed.ravel(), counts.reshape(len(counts), -1))
+            worse.add(value, draws)
+        out.append(null_rows(where, value, draws, null, "greater", family=False, **columns))
     return stack(out)
 
 
-def _pole_family_p(observed: NDArray, counts: NDArray) -> NDArray[np.float64]:
-    """Max-T p of the better pole of each cell, both poles of all cells being the family: (P, T), (N, P, T) to (k,)."""
-    p = max_t_p(observed.ravel(), counts.reshape(len(counts), -1), "greater")
-    return p.reshape(-1, 2, observed.shape[1]).min(axis=1).ravel()
-
-
-def _interval(
-    held: NDArray, indicator: NDArray, better: NDArray, draws: int, rng: np.random.Generator
-) -> tuple[NDArray, NDArray]:
-    """Percentile interval of the better pole's odds ratio, genes resampled; two (k,)."""
-    if not draws:
+def _interval(held: NDArray, indicator: NDArray, better: NDArray, weights: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Percentile interval of the better pole's odds ratio, genes resampled by `weights` (B, n); two (k,)."""
+    if weights is None:
         return (np.full(better.size, np.nan),) * 2
     n = held.shape[1]
-    weights = bootstrap_counts(np.arange(n), draws, rng)
     terms = weights @ held.T.astype(np.float32)
     low, high = [], []
     for cell in range(len(better)):
@@ -170,9 +191,10 @@ def order_rows(
     shown = make_rows(terms, layers[peaks], quantity="peak_layer", n=n, **columns)
     value, null = _order(peaks[None])[0], _order(null_peaks)
     whole = cells([np.nan], [f"SV{axis}"], [" < ".join(sequence)])
+    both = {name: permutation_p(np.array([value]), null[:, None], name)[0] for name in ("greater", "less")}
     tested = make_rows(
         whole, np.array([value]), quantity="peaks_in_order", n=len(sequence), null="strata", side="greater",
-        p=permutation_p(np.array([value]), null[:, None])[0], p_floor=smallest_p(permutations),
+        p=both["greater"], p_opposite=both["less"], p_floor=smallest_p(permutations),
         permutations=permutations, null_mean=null.mean(), null_sd=null.std(), null_q95=np.quantile(null, 0.95),
         **columns,
     )  # fmt: skip

@@ -1,70 +1,181 @@
-"""The declared family of the geometry's tests, corrected when all are there (spectral-geometry section 5).
+"""The sister paper's headlines, each one test of the declared family (spectral-geometry sections 2 and 5).
 
-One test per headline: the model's representations, primary scope, the matched null, family-wise over layers and axes
-where there are several. Secondary scopes, spaces, terms and the paper's own nulls are shown and take no part.
+A headline is the best block of the model under its matched null, in the primary scope; where two nulls are matched it
+must pass both at one block. Other scopes, axes and terms, the input layer and the paper's own nulls are shown in the
+table of rows and take no part.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control, norm
 
 from opbench.config import Config
-from opbench.io.tables import GEOMETRY, read_tables, write_table
+from opbench.io.tables import GEOMETRY, GEOMETRY_HEADLINES, read_tables, write_table
 
-#: Headline -> quantity and matched null of its rows; of several rows the smallest family-wise p stands for it,
-#: Bonferroni over rows without one.
-HEADLINES: dict[str, dict[str, str]] = {
-    "compartments": {"analysis": "compartments", "quantity": "odds_ratio", "null": "strata", "axis": "SV1"},
-    "compartment_order": {"analysis": "compartments", "quantity": "peaks_in_order", "null": "strata"},
-    "copole_degree": {"analysis": "ppi", "quantity": "copole_rate", "null": "degree", "term": "combined"},
-    "copole_expression": {"analysis": "ppi", "quantity": "copole_rate", "null": "strata", "term": "combined"},
-    "gradient": {"analysis": "ppi", "quantity": "gradient_slope", "null": "strata"},
-    "pair_model": {"analysis": "ppi_model", "quantity": "partial_r", "null": "strata"},
-    "tf_target": {"analysis": "tf_target", "quantity": "delta_auroc", "null": "strata"},
-    "edges": {"analysis": "edges", "quantity": "edge_auroc", "null": "targets"},
-    "edge_decay": {"analysis": "edges", "quantity": "layer_trend", "null": "targets"},
-    "signs": {"analysis": "signs", "quantity": "difference", "null": "tf_signs", "term": "cosine"},
-    "convergence": {"analysis": "convergence", "quantity": "mean_log_distance_change", "null": "matched"},
-    "markers": {"analysis": "markers", "quantity": "mean_auroc", "null": "pseudo_panel"},
-    "attention": {"analysis": "attention", "quantity": "complement", "null": "strata", "term": "STRING"},
-}
 MODEL, PRIMARY = "model", "nonzero"
+REFERENCES = ("random", "coexpression")
+PLACE = ["layer", "axis", "term"]
+#: Stands for a quantity over all layers, whose layer is NaN, where rows are matched.
+WHOLE = -9.0
 
 
-def members(table: pd.DataFrame) -> dict[str, pd.Index]:
-    """Headline -> rows of the table that are its tests, without those that have no p."""
-    out = {}
-    for name, where in HEADLINES.items():
-        # Attention exists among named genes alone.
-        scope = "named_nonzero" if where["analysis"] == "attention" else PRIMARY
-        kept = (table["space"] == MODEL) & (table["scope"] == scope) & table["p"].notna()
-        for column, value in where.items():
-            kept &= table[column] == value
-        out[name] = table.index[kept]
-    return out
+@dataclass(frozen=True)
+class Headline:
+    """Rows that hold a headline, nulls that it must pass, and the side that it claims.
+
+    `terms`: those of the rows; "secreted" stands for `geometry.secreted`; empty: any. `early`: only blocks of the first
+    third, where the statement is about early layers.
+    """
+
+    analysis: str
+    quantity: str
+    nulls: tuple[str, ...]
+    axis: str = ""
+    terms: tuple[str, ...] | Literal["secreted"] = ()
+    side: Literal["greater", "less"] = "greater"
+    early: bool = False
 
 
-def correct(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill `family`, `q` (BH), `p_bonferroni` and, by Bonferroni, absent `p_family` of the family's rows."""
-    table, tested = table.copy(), {}
-    for name, rows in members(table).items():
-        if len(rows):
-            part = table.loc[rows]
-            single = np.minimum(1, part["p"] * len(rows))
-            table.loc[rows, "p_family"] = part["p_family"].fillna(single)
-            tested[name] = float(table.loc[rows, "p_family"].min())
-            table.loc[rows, "family"] = name
-    if tested:
-        q = dict(zip(tested, false_discovery_control(list(tested.values())), strict=True))
-        for name, p in tested.items():
-            rows = table["family"] == name
-            table.loc[rows, "q"], table.loc[rows, "p_bonferroni"] = q[name], min(1.0, p * len(tested))
-    return table
+HEADLINES: dict[str, Headline] = {
+    "secreted": Headline("compartments", "odds_ratio", ("strata",), "SV1", "secreted"),
+    "any_compartment": Headline("compartments", "odds_ratio", ("strata",), "SV1"),
+    "compartment_order": Headline("compartments", "peaks_in_order", ("strata",), "SV1"),
+    "copole": Headline("ppi", "copole_rate", ("degree", "strata"), "SV2", ("combined",)),
+    "gradient": Headline("ppi", "gradient_slope", ("strata",), "SV2"),
+    "pair_model": Headline("ppi_model", "partial_r", ("strata",), "SV2-7", ("combined",)),
+    "tf_target": Headline("tf_target", "delta_auroc", ("strata",), "covariates+joint"),
+    "early_edges": Headline("edges", "edge_auroc", ("targets",), "SV5-7", ("cosine",), early=True),
+    "edge_decay": Headline("edges", "layer_trend", ("targets",), "SV5-7", side="less"),
+    "signs": Headline("signs", "difference", ("tf_signs",), "SV5-7", ("cosine",)),
+    "convergence": Headline("convergence", "mean_log_distance_change", ("matched",), side="less"),
+    "markers": Headline("markers", "mean_auroc", ("labels", "pseudo_panel"), "sphere"),
+    "attention": Headline("attention", "complement", ("strata",), "both", ("STRING",)),
+}
 
 
-def collect_geometry(config: Config, files: Sequence[str | Path], output: str | Path) -> None:
-    """Stage: stack the rows of all analyses and correct the declared family."""
-    write_table(correct(read_tables(list(files), GEOMETRY)), output, GEOMETRY, tsv=True)
+def scope_of(one: Headline) -> str:
+    """The scope that a headline is tested in; attention is kept among named genes alone."""
+    return "named_nonzero" if one.analysis == "attention" else PRIMARY
+
+
+def headline_table(table: pd.DataFrame, secreted: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per space and headline (contract `GEOMETRY_HEADLINES`) from the rows of all analyses.
+
+    `p` and `p_opposite` are family-wise over the analysis' cells (max-T; Bonferroni where an analysis makes none), in
+    the headline's direction and against it, the larger of several nulls; `value`, `layer` and the rest belong to the
+    block with the smallest `p`. `p_random` and `p_coexpression`, of the model's rows: normal one-sided p that the
+    reference stands as far above its own null, both with their null's standard deviation, taken as independent (they
+    share the labels, so that this is conservative). The random model is one draw: what draws vary by is not in it.
+    `q` (Benjamini-Hochberg) and `p_bonferroni` are over the model's headlines that have a p.
+    """
+    run = table["run"].iloc[0] if len(table) else ""
+    spaces = [space for space in (MODEL, *REFERENCES) if (table["space"] == space).any()]
+    rows = [
+        {"run": run, "space": space, "headline": name} | _headline(one, table[table["space"] == space], secreted)
+        for space in spaces
+        for name, one in HEADLINES.items()
+    ]
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame.reindex(columns=GEOMETRY_HEADLINES.names)
+    return _corrected(_against_references(frame))[GEOMETRY_HEADLINES.names]
+
+
+def _headline(one: Headline, table: pd.DataFrame, secreted: Sequence[str]) -> dict:
+    """Number, p and place of a headline in one space, or why it has none."""
+    out = {
+        "analysis": one.analysis, "quantity": one.quantity, "scope": scope_of(one), "axis": one.axis, "term": "",
+        "side": one.side, "null": "+".join(one.nulls), "permutations": 0, "n": 0,
+    } | dict.fromkeys(
+        ("layer", "value", "ci_low", "ci_high", "null_mean", "null_sd", "p", "p_opposite", "p_floor", "p_paper",
+         "p_random", "p_coexpression", "q", "p_bonferroni"), np.nan,
+    )  # fmt: skip
+    mine = table[(table["analysis"] == one.analysis) & (table["scope"].isin((scope_of(one), "")))]
+    mine = mine[(mine["quantity"] == one.quantity) | (mine["status"] == "not_testable")]
+    held, reason = _cells(one, mine, secreted)
+    if held.empty:
+        return out | {"status": "not_testable", "reason": reason}
+    held = held.assign(layer=held["layer"].fillna(WHOLE))
+    nulls = [_directed(held[held["null"] == null], one.side).set_index(PLACE) for null in one.nulls]
+    worst = nulls[0]
+    for other in nulls[1:]:
+        other = other.reindex(worst.index)
+        harder = (other["p"] > worst["p"]) | ((other["p"] == worst["p"]) & (other["z"] < worst["z"]))
+        opposite = np.fmax(worst["p_opposite"], other["p_opposite"])
+        worst = worst.where(~harder | other["p"].isna(), other).assign(p_opposite=opposite)
+    place = worst.sort_values(["p", "z"], ascending=[True, False], kind="stable").index[0]
+    best = worst.loc[place]
+    kept = ("value", "ci_low", "ci_high", "null_mean", "null_sd", "p", "p_floor", "permutations", "n")
+    out |= dict(zip(PLACE, place, strict=True)) | {name: best[name] for name in kept}
+    at = (mine["layer"].fillna(WHOLE) == place[0]) & (mine["axis"] == place[1]) & (mine["term"] == place[2])
+    paper = mine.loc[at & (mine["null"] == "paper") & (mine["quantity"] == one.quantity), "p"]
+    out |= {"p_paper": paper.iloc[0] if len(paper) else np.nan, "layer": place[0] if place[0] != WHOLE else np.nan}
+    return out | {"p_opposite": worst["p_opposite"].min(), "status": "ok", "reason": ""}
+
+
+def _cells(one: Headline, mine: pd.DataFrame, secreted: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Rows of a headline's cells that have a p, of the blocks that it speaks of; else why there are none."""
+    rows = mine[(mine["status"] == "ok") & mine["null"].isin(one.nulls) & mine["p"].notna()]
+    rows = rows[(rows["axis"] == one.axis)] if one.axis else rows
+    named = secreted if one.terms == "secreted" else one.terms
+    if named and len(rows):
+        rows = rows[rows["term"].isin(list(named))]
+        if rows.empty and one.terms == "secreted":
+            return rows, "No term of geometry.secreted is in the localisation table with enough genes in this scope."
+    blocks = rows["layer"].isna() | (rows["layer"] >= 0)
+    if one.early and blocks.any():
+        blocks &= rows["layer"] < max((mine["layer"].max() + 1) / 3, 1)
+    rows = rows[blocks]
+    if set(one.nulls) <= set(rows["null"]):
+        return rows, ""
+    reasons = [reason for reason in mine["reason"] if reason]
+    return rows[:0], reasons[0] if reasons else "This run has no such row."
+
+
+def _directed(rows: pd.DataFrame, side: str) -> pd.DataFrame:
+    """The rows with `p`, `p_opposite` and `z` in the direction of `side`, family-wise."""
+    p = rows["p_family"].fillna((rows["p"] * len(rows)).clip(upper=1))
+    excess = (rows["value"] - rows["null_mean"]) * (1 if side == "greater" else -1)
+    two = rows["side"] == "two-sided"
+    toward = p.where(~two | (excess > 0), 1.0)
+    against = rows["p_opposite"].where(~two, p.where(excess < 0, 1.0))
+    sd = rows["null_sd"].where(rows["null_sd"] > 0)
+    return rows.assign(p=toward, p_opposite=against, z=(excess / sd).fillna(0.0))
+
+
+def _against_references(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill `p_random` and `p_coexpression` of the model's rows."""
+    frame = frame.copy()
+    by = frame.set_index(["space", "headline"])
+    for place, row in frame[(frame["space"] == MODEL) & frame["p"].notna()].iterrows():
+        sign = 1 if row["side"] == "greater" else -1
+        for space in REFERENCES:
+            if (space, row["headline"]) not in by.index:
+                continue
+            other = by.loc[(space, row["headline"])]
+            ahead = sign * ((row["value"] - row["null_mean"]) - (other["value"] - other["null_mean"]))
+            sd = float(np.hypot(row["null_sd"], other["null_sd"]))
+            frame.loc[place, f"p_{space}"] = float(norm.sf(ahead / sd)) if sd > 0 else np.nan
+    return frame
+
+
+def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fill `q` and `p_bonferroni` of the model's headlines."""
+    tested = frame.index[(frame["space"] == MODEL) & frame["p"].notna()]
+    if len(tested):
+        p = frame.loc[tested, "p"].astype(float)
+        frame.loc[tested, "q"] = false_discovery_control(p)
+        frame.loc[tested, "p_bonferroni"] = (p * len(tested)).clip(upper=1)
+    return frame
+
+
+def collect_geometry(config: Config, files: Sequence[str | Path], output: str | Path, headlines: str | Path) -> None:
+    """Stage: stack the rows of all analyses, and test each headline."""
+    table = read_tables(list(files), GEOMETRY)
+    write_table(table, output, GEOMETRY, tsv=True)
+    write_table(headline_table(table, config.geometry.secreted), headlines, GEOMETRY_HEADLINES, tsv=True)

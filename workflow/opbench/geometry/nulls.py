@@ -43,15 +43,35 @@ def max_t_p(observed: NDArray, draws: NDArray, side: Side = "greater") -> NDArra
     Mean and standard deviation are over the draws and the observation together, which keeps them exchangeable
     (Westfall & Young 1993). A statistic that never varies, or is NaN, takes no part; its p is 1 or NaN.
     """
-    joint = np.vstack([observed, draws]).astype(np.float64)
-    sd = joint.std(axis=0)
-    varies = sd > ROUNDING * np.maximum(1, np.abs(joint[0]))
-    t = np.divide(joint - joint.mean(axis=0), sd, out=np.zeros_like(joint), where=varies)
-    t = {"greater": t, "less": -t, "two-sided": np.abs(t)}[side]
-    largest = np.where(np.isnan(t), -np.inf, t).max(axis=1)
-    # The observation is one of the joint rows: it counts itself, which is the 1 + b.
-    p = (largest[:, None] >= t[0] - T_ROUNDING).mean(axis=0) if t.size else np.empty(0)
-    return np.where(np.isnan(joint).any(axis=0), np.nan, np.where(varies, p, 1.0))
+    family = MaxT(side)
+    family.add(observed, draws)
+    return family.p()
+
+
+class MaxT:
+    """Max-T over cells that come in parts, so that all draws of all cells need never be held; see `max_t_p`."""
+
+    def __init__(self, side: Side = "greater") -> None:
+        self.side, self.own = side, []
+        self.largest: NDArray[np.float64] | None = None
+
+    def add(self, observed: NDArray, draws: NDArray) -> None:
+        """Take `observed` (k,) and its `draws` (N, k) into the family."""
+        joint = np.vstack([observed, draws]).astype(np.float64)
+        sd = joint.std(axis=0)
+        varies = sd > ROUNDING * np.maximum(1, np.abs(joint[0]))
+        t = np.divide(joint - joint.mean(axis=0), sd, out=np.zeros_like(joint), where=varies)
+        t = {"greater": t, "less": -t, "two-sided": np.abs(t)}[self.side]
+        largest = np.where(np.isnan(t), -np.inf, t).max(axis=1, initial=-np.inf)
+        self.largest = largest if self.largest is None else np.maximum(self.largest, largest)
+        self.own.append(np.where(np.isnan(joint).any(axis=0), np.nan, np.where(varies, t[0], -np.inf)))
+
+    def p(self) -> NDArray[np.float64]:
+        """P of every cell, in the order in which they came."""
+        own = np.concatenate(self.own)
+        # The observation is one of the joint rows: it counts itself, which is the 1 + b.
+        p = [(self.largest >= one - T_ROUNDING).mean() for one in own]
+        return np.where(np.isnan(own), np.nan, np.array(p, dtype=np.float64))
 
 
 def quantile_bins(values: NDArray, bins: int) -> NDArray[np.int64]:

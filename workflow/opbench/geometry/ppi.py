@@ -161,6 +161,8 @@ def spearman_exact(x: NDArray, y: NDArray) -> tuple[float, float, float]:
     """Spearman, its exact two-sided p over all orders of y, and the smallest p so many points can give."""
     a, b = (rank - rank.mean() for rank in (rankdata(x), rankdata(y)))
     norm = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    if np.isnan(x).any() or np.isnan(y).any():
+        return (float("nan"),) * 3
     if len(a) > ENUMERATED or norm == 0:
         return float(a @ b / norm) if norm else float("nan"), float("nan"), float("nan")
     every = np.array(list(orders(b))) @ a / norm
@@ -191,8 +193,13 @@ def gradient_rows(
         reason = f"{len(edges)} STRING pairs with both genes in this scope are too few for {bins} bins."
         return not_testable(ANALYSIS, reason, quantity="bin_rate", **columns)
     codes = _flat(poles(spectral.u[:, :, [axis - 1 for axis in axes]], k_frac))
-    names, labels = [f"SV{axis}" for axis in axes], [f"Q{index + 1}" for index in range(bins)]
-    group, blocks = quantile_bins(scores, bins), block_indices(spectral.layers)
+    # Scores that tie may leave a bin empty, as the many of STRING's highest value do.
+    held, group = np.unique(quantile_bins(scores, bins), return_inverse=True)
+    if len(held) < 3:
+        reason = f"The scores of {len(edges)} STRING pairs tie so much that {len(held)} of {bins} bins are left."
+        return not_testable(ANALYSIS, reason, quantity="bin_rate", **columns)
+    bins, blocks = len(held), block_indices(spectral.layers)
+    names, labels = [f"SV{axis}" for axis in axes], [f"Q{index + 1}" for index in held]
     where = cells(spectral.layers, names, labels)
     value = copole_rates(codes, edges, group)  # (Q, L k)
     counts = np.tile(np.bincount(group, minlength=bins), codes.shape[1])

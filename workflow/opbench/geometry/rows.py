@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from opbench.geometry.nulls import Side, max_t_p, permutation_p, smallest_p
 
 #: `layer` is -1 before the first block and NaN for a quantity over all layers; `term` is a compartment, channel, gene
-#: or cell type; `null` names what was permuted (empty: nothing was); `p_family` is the max-T p over the call's cells.
+#: or cell type; `null` names what was permuted (empty: nothing was); `p_family` is the max-T p over the call's cells,
+#: `p_opposite` that of the other side (without family: of the cell).
 COLUMNS = (
     "analysis", "layer", "scope", "axis", "term", "quantity", "value", "ci_low", "ci_high", "null", "side", "p",
-    "p_family", "p_floor", "permutations", "null_mean", "null_sd", "null_q95", "n", "status", "reason",
+    "p_family", "p_opposite", "p_floor", "permutations", "null_mean", "null_sd", "null_q95", "n", "status", "reason",
 )  # fmt: skip
 TEXTS = ("analysis", "scope", "axis", "term", "quantity", "null", "side", "status", "reason")
 
@@ -59,6 +60,7 @@ def null_rows(
     summary = {
         "p": permutation_p(value, draws, side),
         "p_family": max_t_p(value, draws, side) if family else np.nan,
+        "p_opposite": opposite_p(value, draws, side, family),
         "p_floor": smallest_p(len(draws), side),
         "permutations": len(draws),
         "null_mean": draws.mean(axis=0, dtype=np.float64),
@@ -66,6 +68,13 @@ def null_rows(
         "null_q95": np.quantile(draws, 0.95, axis=0),
     }
     return make_rows(where, value, null=null, side=side, **(summary | columns))
+
+
+def opposite_p(value: NDArray, draws: NDArray, side: Side, family: bool) -> NDArray[np.float64] | float:
+    """P of the side that is not asked, (k,), so that the opposite can be shown; NaN of a two-sided test."""
+    if side == "two-sided":
+        return float("nan")
+    return (max_t_p if family else permutation_p)(value, draws, "less" if side == "greater" else "greater")
 
 
 def not_testable(analysis: str, reason: str, /, **columns: Any) -> pd.DataFrame:

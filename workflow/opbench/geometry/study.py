@@ -40,11 +40,15 @@ READERS: dict[str, Callable[[str | Path], pd.DataFrame]] = {
     "hpa": tables.read_hpa, "gmt": tables.read_gene_sets, "panglao": tables.read_panglao,
     "cellmarker": tables.read_cellmarker,
 }  # fmt: skip
-#: What an analysis reads beside the tensor: the use of a knowledge table; the others need none.
-USES = {
-    "compartments": "localisation", "ppi": "interactions", "tf_target": "edges", "edges": "edges", "signs": "edges",
-    "markers": "markers", "attention": "interactions",
+#: Knowledge that an analysis reads beside the tensor, by use: the first it cannot do without, and it says which genes
+#: are named. Others need none.
+USES: dict[str, tuple[str, ...]] = {
+    "compartments": ("localisation",), "ppi": ("interactions",), "tf_target": ("edges", "factors"),
+    "edges": ("edges",), "signs": ("edges",), "markers": ("markers",), "attention": ("interactions", "edges"),
 }  # fmt: skip
+#: Columns of `GeneTensor.covariates` that strata cross: token count (how many cells a row is a mean of, the main
+#: nuisance covariate), detection and expression.
+NUISANCE = [2, 0, 1]
 #: Genes that are both compared one by one must be few enough for all their pairs to be held.
 MOST_PAIRED = 2500
 
@@ -96,10 +100,13 @@ class Study:
     def __init__(self, config: Config, files: Files) -> None:
         self.config, self.files, self.s = config, files, config.geometry
         self.tensor: GeneTensor = read_tensor(files.tensor)
+        self.read: dict[str, pd.DataFrame] = {}
 
     def table(self, use: str) -> pd.DataFrame:
-        """A knowledge table; see `read_knowledge`."""
-        return read_knowledge(self.config, use, self.files.knowledge.get(use))
+        """A knowledge table, read once; see `read_knowledge`."""
+        if use not in self.read:
+            self.read[use] = read_knowledge(self.config, use, self.files.knowledge.get(use))
+        return self.read[use]
 
     @cached_property
     def log1p(self):  # type: ignore[no-untyped-def]
@@ -112,7 +119,7 @@ class Study:
         """Coordinates on the first `axes` (those that are tested, where it is None) and strata of a scope."""
         spectral = spectral_coordinates(self.tensor, scope, named, axes or self.s.axes, self.s.least_cells)
         given = self.tensor.covariates(spectral.rows)
-        return Scene(spectral, make_strata(given[:, :2], self.s.bins), given, self.tensor.mean[spectral.rows])
+        return Scene(spectral, make_strata(given[:, NUISANCE], self.s.bins), given, self.tensor.mean[spectral.rows])
 
     def among(self, scene: Scene, names: Collection[str]) -> Scene:
         """The scene of the genes that are `names`, on the axes of its whole scope."""
@@ -123,33 +130,45 @@ class Study:
         genes = [spectral.genes[place] for place in kept]
         few = replace(spectral, genes=genes, rows=spectral.rows[kept], u=spectral.u[:, kept])
         given = scene.covariates[kept]
-        return Scene(few, make_strata(given[:, :2], max(self.s.bins // 2, 2)), given, scene.mean[kept])
+        return Scene(few, make_strata(given[:, NUISANCE], max(self.s.bins // 2, 2)), given, scene.mean[kept])
 
     def coexpression(self, rows: NDArray) -> NDArray[np.float32]:
         """Pearson correlation of the tensor's genes `rows` over the cells."""
         return coexpression(self.log1p[:, rows])
 
     def rows(self, analysis: str) -> pd.DataFrame:
-        """Rows of one analysis in every scope; an absent table, or a scope too small, gives a row that says so."""
-        found = []
+        """Rows of one analysis in every scope; an absent table, or a scope too small, gives a row that says so.
+
+        A table that is there and is not what it should be is an InputError.
+        """
+        found, uses = [], USES.get(analysis, ())
+        try:
+            named = named_by(uses[0], self.table(uses[0])) if uses else set()
+        except Absent as reason:
+            return not_testable(analysis, str(reason))
+        for use in uses[1:]:
+            self._or_absent(use)
+        if not uses and "named_nonzero" in self.s.scopes:
+            named = self._any_named()
         for scope in self.s.scopes:
             try:
-                named = named_by(USES[analysis], self.table(USES[analysis])) if analysis in USES else self._any_named()
                 found += getattr(self, f"_{analysis}")(scope, named)
-            except Absent as reason:
-                return not_testable(analysis, str(reason))
             except InputError as reason:
                 found.append(not_testable(analysis, str(reason), scope=scope))
         return stack(found)
 
+    def _or_absent(self, use: str) -> pd.DataFrame | Absent:
+        try:
+            return self.table(use)
+        except Absent as reason:
+            return reason
+
     def _any_named(self) -> set[str]:
         """Genes that any knowledge table names: what `named_nonzero` means where an analysis reads none."""
         out: set[str] = set()
-        for use in dict.fromkeys(USES.values()):
-            try:
-                out |= named_by(use, self.table(use))
-            except Absent:
-                continue
+        for use in dict.fromkeys(uses[0] for uses in USES.values()):
+            found = self._or_absent(use)
+            out |= set() if isinstance(found, Absent) else named_by(use, found)
         return out
 
     @property
@@ -170,8 +189,8 @@ class Study:
             yield not_testable("compartments", f"no compartment has {self.s.term_size} genes", scope=scope)
             return
         # Genes with many annotations are the well-studied, highly expressed ones: strata cross their number too.
-        annotated = np.column_stack([scene.covariates[:, :2], member.sum(axis=0).to_numpy()])
-        strata = make_strata(annotated, max(self.s.bins // 2, 2))
+        annotated = np.column_stack([scene.covariates[:, NUISANCE], member.sum(axis=0).to_numpy()])
+        strata = make_strata(annotated, self.s.bins)
         kept = {"k_frac": self.s.pole, **self._draws}
         yield compartment_rows(scene.spectral, member, strata, self._axes, **kept)
         kept.pop("bootstraps")
@@ -204,7 +223,18 @@ class Study:
         slow = {"permutations": self.s.slow_permutations, "random_subspaces": self.s.slow_permutations}
         kept = {"bootstraps": self.s.bootstraps, "seed": self.s.seed}
         full = self.tensor.tensor[:, scene.spectral.rows]
-        yield tf_target_rows(scene.spectral, classes, scene.covariates, scene.strata, full=full, **slow, **kept)
+        given = (scene.covariates, scene.strata)
+        yield tf_target_rows(scene.spectral, classes, *given, full=full, **slow, **kept)
+        if scope != "nonzero" or self.s.knowledge.factors is None:
+            return
+        listed = self._or_absent("factors")
+        if isinstance(listed, Absent):
+            yield not_testable("tf_target", str(listed), term="listed factors", scope=scope)
+            return
+        names = sorted(set(listed["source" if "source" in listed else "symbol"]))
+        classes = gene_classes(self.table("edges"), scene.spectral.genes, names)
+        less = slow | {"random_subspaces": 0}
+        yield tf_target_rows(scene.spectral, classes, *given, **less, **kept, term="listed factors")
 
     def _edges(self, scope: Scope, named: set[str]) -> Iterator[pd.DataFrame]:
         scene = self.scene(scope, named)
@@ -237,10 +267,9 @@ class Study:
         pairs, genes = self.table("interactions"), scene.spectral.genes
         edges, _ = scored_pairs(pairs, genes, "score", self.s.low_score)
         yield attention_rows(self.tensor, scene.spectral, edges, scene.strata, **self._draws, term="STRING")
-        try:
-            table = self.table("edges")
-        except Absent as reason:
-            yield not_testable("attention", str(reason), term="TRRUST", scope=scope)
+        table = self._or_absent("edges")
+        if isinstance(table, Absent):
+            yield not_testable("attention", str(table), term="TRRUST", scope=scope)
             return
         found = np.column_stack([scene.spectral.index(table[side]) for side in ("source", "target")])
         found = found[(found >= 0).all(axis=1) & (found[:, 0] != found[:, 1])]
@@ -251,6 +280,6 @@ def analyse_geometry(config: Config, space: str, analysis: str, files: Files, ou
     """Write the rows of one analysis of one space (contract `GEOMETRY`; families are corrected when all are there)."""
     start = time.perf_counter()
     rows = Study(config, files).rows(analysis)
-    rows = rows.assign(run=config.run, space=space, family="", q=np.nan, p_bonferroni=np.nan)
+    rows = rows.assign(run=config.run, space=space)
     write_table(rows[GEOMETRY.names], output, GEOMETRY)
     log.info("%s, %s: %d rows, %.0f s", space, analysis, len(rows), time.perf_counter() - start)

@@ -54,6 +54,7 @@ def tf_target_rows(
     random_subspaces: int = 1000,
     bootstraps: int = 1000,
     seed: int = 0,
+    term: str = "",
 ) -> pd.DataFrame:
     """Held-out AUROC (logistic regression, C = 1, mean over folds) of factors against targets, per layer.
 
@@ -61,17 +62,17 @@ def tf_target_rows(
     genes) and `random_subspaces` (six-dimensional ones of the same share of variance, for the joint one); `auroc` of
     `covariates` (n, c) alone and of all dimensions (`full` (L, n, d), if given); `delta_auroc`, covariates with the
     joint subspace less covariates alone, under `strata`; `auroc_grouped`, folds that keep `symbol_family` whole. All
-    greater side; max-T over layers × subspaces. `strata` and `covariates` are of the scope's genes. Intervals resample
-    genes with the held-out scores fixed.
+    greater side; max-T over layers × subspaces. `term` names where the classes are from. `strata` and `covariates` are
+    of the scope's genes. Intervals resample genes with the held-out scores fixed.
     """
     kept = classes >= 0
     y = (classes[kept] == 1).astype(np.float64)
-    columns = {"analysis": ANALYSIS, "scope": spectral.scope, "n": int(kept.sum())}
+    columns = {"analysis": ANALYSIS, "scope": spectral.scope, "n": int(kept.sum()), "term": term}
     if min(y.sum(), (1 - y).sum()) < LEAST:
         reason = (
             f"{int(y.sum())} factors and {int((1 - y).sum())} targets are in this scope; {LEAST} of each are needed."
         )
-        return not_testable(ANALYSIS, reason, quantity="auroc", scope=spectral.scope)
+        return not_testable(ANALYSIS, reason, quantity="auroc", scope=spectral.scope, term=term)
     rng = keyed_rng(seed, ANALYSIS, "folds")
     plain = make_folds(np.arange(len(y)), folds, repeats, rng)
     families = np.array([symbol_family(gene) for gene, held in zip(spectral.genes, kept, strict=True) if held])

@@ -239,12 +239,19 @@ PART_VIEWS = _schema(
 )  # fmt: skip
 #: Geometry of gene representations: a row per analysis, layer, scope, axis, term, quantity and null. `space`: `model`,
 #: `random` (a fresh model of the same shape) or `coexpression`; `layer` -1 is before the first block, NaN is over all;
-#: `p_family` is the max-T p over the analysis, `q` and `p_bonferroni` over the rows of the declared family.
+#: `p_family` is the max-T p over the analysis, `p_opposite` the same for the other side.
 GEOMETRY = _schema(
     run=TEXT, space=TEXT, analysis=TEXT, layer=REAL, scope=TEXT, axis=TEXT, term=TEXT, quantity=TEXT, value=REAL,
-    ci_low=REAL, ci_high=REAL, null=TEXT, side=TEXT, p=REAL, p_family=REAL, p_floor=REAL, permutations=INT,
-    null_mean=REAL, null_sd=REAL, null_q95=REAL, n=INT, family=TEXT, q=REAL, p_bonferroni=REAL, status=TEXT,
-    reason=TEXT,
+    ci_low=REAL, ci_high=REAL, null=TEXT, side=TEXT, p=REAL, p_family=REAL, p_opposite=REAL, p_floor=REAL,
+    permutations=INT, null_mean=REAL, null_sd=REAL, null_q95=REAL, n=INT, status=TEXT, reason=TEXT,
+)  # fmt: skip
+#: The sister paper's headlines by space: the block that stands best against its matched nulls, family-wise; `q` and
+#: `p_bonferroni` over the model's headlines.
+GEOMETRY_HEADLINES = _schema(
+    run=TEXT, space=TEXT, headline=TEXT, analysis=TEXT, quantity=TEXT, scope=TEXT, layer=REAL, axis=TEXT, term=TEXT,
+    value=REAL, ci_low=REAL, ci_high=REAL, null=TEXT, side=TEXT, null_mean=REAL, null_sd=REAL, p=REAL, p_opposite=REAL,
+    p_floor=REAL, permutations=INT, p_paper=REAL, p_random=REAL, p_coexpression=REAL, q=REAL, p_bonferroni=REAL, n=INT,
+    status=TEXT, reason=TEXT,
 )  # fmt: skip
 #: Claims of the sister paper, as `CLAIMS` has them too; made without the benchmark.
 GEOMETRY_CLAIMS = CLAIMS

@@ -10,12 +10,19 @@ from sklearn.metrics import roc_auc_score
 
 from opbench.geometry.attention_geometry import attention_rows, mean_attention
 from opbench.geometry.compartments import compartment_rows, odds_ratio, order_rows
-from opbench.geometry.convergence import convergence_rows, matched_genes, scaled_distances
+from opbench.geometry.convergence import (
+    convergence_rows,
+    matched_genes,
+    matched_set_means,
+    nearness_ranks,
+    scaled_distances,
+)
 from opbench.geometry.edges import edge_grid, edge_rows, matched_negatives
-from opbench.geometry.markers import arrangements, every_arrangement, marker_rows
+from opbench.geometry.markers import arrangements, every_arrangement, label_draws, marker_rows
 from opbench.geometry.planted import GENES, detection_of, draw_tensor, regulation
 from opbench.geometry.scopes import Spectral, cosines, poles, spectral_coordinates
 from opbench.geometry.signs import sign_rows, sign_strata
+from opbench.geometry.tensor import GeneTensor
 from opbench.geometry.tf_target import gene_classes, random_bases, symbol_family, tf_target_rows
 from opbench.io.errors import InputError
 from opbench.io.seeds import keyed_rng
@@ -136,6 +143,58 @@ def test_contraction_is_no_convergence(tensor):
     assert out[out["term"] == "G000"]["reason"].item() == "G000 is one of the anchors."
 
 
+def test_genes_that_were_never_tokens_are_neither_anchors_nor_tested_nor_matched(tensor, caplog):
+    x, count = tensor.tensor.copy(), tensor.count.copy()
+    x[:, [1, 5, 7]], count[[1, 5, 7]] = 0, 0
+    zeros = replace(tensor, tensor=x, count=count, detection=np.full(GENES, 0.5, np.float32))
+    given = {"scope": "all_rows", "permutations": 99}
+    out = convergence_rows(zeros, np.arange(GENES), ["G050", "G005"], ["G002", "NOPE", "G001", "G000"], **given)
+    same = convergence_rows(zeros, np.arange(GENES), ["G050", "G005"], ["G002", "G000"], **given)
+    pd.testing.assert_frame_equal(out, same)
+    assert set(out.loc[out["status"] == "ok", "axis"]) == {"G002+G000"}  # as named, and those alone that are there
+    assert "NOPE, G001" in caplog.text
+    assert "never a token" in out.loc[out["term"] == "G005", "reason"].item()
+    none = convergence_rows(zeros, np.arange(GENES), ["G050"], ["G001", "NOPE"], **given)
+    assert none["reason"].item() == "None of the anchors G001+NOPE was a token in this scope."
+    start = nearness_ranks(scaled_distances(zeros, np.arange(GENES), np.array([0, 2])))[0]
+    pool = out[(out["quantity"] == "rank_change") & (out["null"] == "matched")]["n"].item()
+    barred = np.isin(np.arange(GENES), [0, 1, 2, 5, 7, 50])
+    assert pool == len(matched_genes(start, zeros.detection, 50, barred))
+
+
+def test_tested_genes_are_of_their_own_pools_and_few_sets_are_listed():
+    """Two genes of 23 and 65 that start as near, themselves included, end nearer than all others."""
+    start = np.concatenate([[0.0], np.linspace(10, 11, 21), np.linspace(100, 110, 200)])
+    end = np.concatenate([[0.0], keyed_rng("moved").uniform(10, 20, len(start) - 1)])
+    end[[50, 160]] = 1
+    x = np.stack([start, end])[:, :, None] * np.ones(2)
+    facts = (np.full(len(start), 0.5, np.float32),) * 3
+    names = [f"G{index}" for index in range(len(start))]
+    moved = GeneTensor(x.astype(np.float32), np.full(len(start), 9), *facts, names, [0, 1])
+    out = convergence_rows(moved, np.arange(len(start)), ["G50", "G160"], ["G0"], permutations=5000)
+    got = out[out["quantity"] == "mean_log_distance_change"].iloc[0]
+    assert got["permutations"] == 23 * 65 - 1
+    assert got["p"] == got["p_floor"] == 1 / (23 * 65)
+
+
+def test_the_level_of_sets_of_matched_genes():
+    """Pools without the tested gene gave p <= 0.01 in 1.9 % and p <= 0.001 in 0.9 % of empty worlds like these."""
+    rng = keyed_rng("sets")
+    p = {count: [] for count in (5000, 199)}
+    for _ in range(3000):
+        pools = rng.normal(size=(2, 20))
+        for count, found in p.items():
+            draws, floor = matched_set_means(pools, count, rng)
+            found.append((1 + (draws <= pools[:, 0].mean() + 1e-9).sum()) / (1 + len(draws)))
+            assert found[-1] >= floor - 1e-12 or count == 199
+    assert floor == 1 / 200
+    exact, drawn = (np.array(p[count]) for count in (5000, 199))
+    assert exact.min() >= 1 / 400
+    assert (exact <= 0.01).sum() <= 48  # 30 are expected; P(more) is 0.001
+    assert (drawn <= 0.01).sum() <= 48
+    assert np.abs(exact - drawn).mean() < 0.04
+
+
 def test_matched_genes_start_as_near_and_are_neither_tested_nor_anchors():
     start, detection = np.arange(100), np.arange(100) % 10 / 10
     barred = np.zeros(100, dtype=bool)
@@ -154,10 +213,14 @@ def test_marker_p_is_exact_where_arrangements_are_few(tensor):
     x[:, 3:6] += 20 * np.eye(16)[1]
     panel = {tensor.genes[i]: "T" if i < 3 else "B" for i in range(6)} | {"G100": "alone", "NOPE": "B"}
     rows = marker_rows(replace(tensor, tensor=x), np.arange(GENES), panel, np.eye(6), FLAT, "nonzero", 99, 50)
-    mean = rows[(rows["quantity"] == "mean_auroc") & (rows["null"] == "labels_exact")].iloc[0]
+    mean = rows[(rows["quantity"] == "mean_auroc") & (rows["null"] == "labels")].iloc[0]
     assert mean["value"] == 1
     assert mean["n"] == 6
-    assert mean["p"] == pytest.approx(2 / 20)  # the observed arrangement and its mirror image
+    assert mean["permutations"] == 19  # all other arrangements
+    assert mean["p"] == mean["p_floor"] == pytest.approx(2 / 20)  # the observed arrangement and its mirror image
+    assert rows[rows["quantity"] == "layer_trend"]["p_floor"].item() == pytest.approx(4 / 20)
+    assert set(rows["null"]) == {"labels", "paper", "pseudo_panel", ""}
+    assert label_draws(np.arange(20) // 5, 99, keyed_rng("many"))[1] == 0.01
     assert rows[(rows["axis"] == "coexpression") & (rows["quantity"] == "auroc")]["value"].item() == 0.5
     pseudo = rows[(rows["null"] == "pseudo_panel") & (rows["quantity"] == "mean_auroc")]
     assert pseudo["p"].item() <= 0.05

@@ -11,7 +11,7 @@ from opbench.figures import geometry_rows as geometry
 from opbench.figures.style import DOUBLE, GREY, OKABE_ITO
 
 SPHERE, BASELINE = "sphere", "coexpression"
-LABELS, PSEUDO, PAPER = ("labels_exact", "labels"), "pseudo_panel", "paper"
+LABELS, PSEUDO, PAPER = ("labels",), "pseudo_panel", "paper"
 ROW, LINE, FOOT, HEAD = 46.0, 4.2, 26.0, 4.0  # mm
 #: Heads of the columns of p beside the forest.
 TEXTS = ("p, labels", "pseudo-panel", "paper's, last layer")

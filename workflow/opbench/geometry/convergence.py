@@ -1,19 +1,25 @@
 """H6: do genes come nearer to PAX5 with depth than genes that start as near (spectral-geometry H6).
 
-Distances shrink for every gene as the space contracts, so they are divided by the layer's mean pairwise distance.
+Distances shrink for every gene as the space contracts, so they are divided by the layer's root-mean-square pairwise
+distance. A gene that was never a token has a zero row, which is no position: it is neither anchor, nor tested, nor
+matched.
 """
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from opbench.geometry.nulls import percentile_interval, permutation_p, quantile_bins, smallest_p
+from opbench.geometry.nulls import percentile_interval, quantile_bins, smallest_p
 from opbench.geometry.pairs import spearman_over_layers
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.tensor import GeneTensor
 from opbench.io.seeds import keyed_rng
+
+log = logging.getLogger("opbench.analyse_geometry")
 
 ANALYSIS = "convergence"
 #: Genes that start as near: within this share of the gene's own start rank, or of all genes if that is more.
@@ -25,9 +31,10 @@ PAPER_GENES = 10
 
 
 def scaled_distances(tensor: GeneTensor, rows: NDArray, anchors: NDArray) -> NDArray[np.float64]:
-    """Distance of the genes `rows` to the centroid of the genes `anchors` over the mean pairwise distance, (L, n).
+    """Distance of the genes `rows` to the centroid of the genes `anchors` over the pairwise distance of `rows`, (L, n).
 
-    The mean is over the pairs of `rows`, root mean square (exact from the centred norms, so that no pair is listed).
+    The latter is the root mean square over all pairs (exact from the centred norms, so that no pair is listed), not
+    the mean.
     """
     out = []
     for layer in tensor.tensor:
@@ -54,11 +61,30 @@ def matched_genes(
     return np.flatnonzero(like)
 
 
+def matched_set_means(
+    pools: Sequence[NDArray], permutations: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], float]:
+    """Means (N,) of sets with one value of each of `pools`, the first of a pool being observed, and the smallest p.
+
+    The observed set is one of the prod(m + 1) that are exchangeable. All others are listed where all are at most
+    `permutations`, so that (1 + b) / (1 + N) is exact; else N = `permutations` are drawn, the observed one not barred.
+    The smallest p is that of the draws or of the sets, whichever is larger.
+    """
+    sets = prod(len(pool) for pool in pools)
+    if sets <= permutations:
+        total = np.zeros(1)
+        for pool in pools:
+            total = np.add.outer(total, pool).ravel()
+        return total[1:] / len(pools), 1 / sets
+    drawn = [pool[rng.integers(0, len(pool), permutations)] for pool in pools]
+    return np.mean(drawn, axis=0), max(smallest_p(permutations), 1 / sets)
+
+
 def convergence_rows(
     tensor: GeneTensor,
     rows: NDArray[np.int64],
     tested: Sequence[str],
-    anchors: Collection[str] = ("PAX5",),
+    anchors: Sequence[str] = ("PAX5",),
     scope: str = "nonzero",
     start_layer: int = 0,
     permutations: int = 5000,
@@ -66,21 +92,26 @@ def convergence_rows(
 ) -> pd.DataFrame:
     """Rows for each gene of `tested`: where it is, layer by layer, and how its change compares with matched genes.
 
-    Per layer `scaled_distance` and `rank`, and mean and middle 95 % of the matched genes' distances
-    (`scaled_distance_matched_mean`, `_low`, `_high`). Of the change from `start_layer` to the last layer
-    `log_distance_change`, `rank_change` and `rank_trend` (Spearman of rank and depth), less side (nearer than they
-    come), under the exact null `matched` (all genes of like start rank and detection) and `paper` (ten random genes).
-    For all `tested` genes together `mean_log_distance_change` under random matched genes, one for each. Anchors are
-    never tested and never matched; a gene that is absent, or has fewer than 19 matched ones, is `not_testable`.
+    Per layer `scaled_distance` (over the root-mean-square pairwise distance) and `rank`, and mean and middle 95 % of
+    the matched genes' distances (`scaled_distance_matched_mean`, `_low`, `_high`). Of the change from `start_layer` to
+    the last layer `log_distance_change`, `rank_change` and `rank_trend` (Spearman of rank and depth), less side (nearer
+    than they come), under the exact null `matched` (all genes of like start rank and detection) and `paper` (ten random
+    genes). For all `tested` genes together `mean_log_distance_change` among the sets that have, for each, itself or one
+    of its matched genes (`matched_set_means`). Anchors are never tested and never matched. `axis` names the anchors
+    that were tokens, in their order; of the others the log warns. A gene that is absent, was never a token, or has
+    fewer than 19 matched ones, is `not_testable`.
     """
-    genes = [tensor.genes[row] for row in rows]
-    place = {gene: index for index, gene in enumerate(genes)}
-    label = "+".join(sorted(anchors))
+    place = {tensor.genes[row]: index for index, row in enumerate(rows)}
+    token = tensor.count[rows] > 0
     base = {"analysis": ANALYSIS, "scope": scope}
-    held = [place[gene] for gene in anchors if gene in place]
+    held = [gene for gene in anchors if gene in place and token[place[gene]]]
     if not held:
-        return not_testable(ANALYSIS, f"None of the anchors {label} is in this scope.", scope=scope)
-    distance = scaled_distances(tensor, rows, rows[held])
+        reason = f"None of the anchors {'+'.join(anchors)} was a token in this scope."
+        return not_testable(ANALYSIS, reason, scope=scope)
+    if absent := [gene for gene in anchors if gene not in held]:
+        log.warning("scope %s: anchors that were never tokens are left out: %s", scope, ", ".join(absent))
+    label, found = "+".join(held), np.array([place[gene] for gene in held])
+    distance = scaled_distances(tensor, rows, rows[found])
     rank = nearness_ranks(distance)
     first = tensor.layers.index(start_layer) if start_layer in tensor.layers else 0
     if first == len(tensor.layers) - 1:
@@ -90,17 +121,16 @@ def convergence_rows(
         "rank_change": (rank[-1] - rank[first]).astype(float),
         "rank_trend": spearman_over_layers(rank[first:].T, np.array(tensor.layers)[first:]),
     }
-    barred = np.zeros(len(genes), dtype=bool)
-    barred[held] = True
+    barred = np.zeros(len(rows), dtype=bool)
+    barred[found] = True
     barred[[place[gene] for gene in tested if gene in place]] = True
     out, groups = [], {}
     for gene in tested:
-        if gene not in place or gene in anchors:
-            why = "is one of the anchors" if gene in anchors else "is not in this scope"
-            out.append(not_testable(ANALYSIS, f"{gene} {why}.", term=gene, **base))
+        if reason := _untestable(gene, anchors, place, token):
+            out.append(not_testable(ANALYSIS, reason, term=gene, **base))
             continue
         index = place[gene]
-        matched = matched_genes(rank[first], tensor.detection[rows], index, barred)
+        matched = matched_genes(rank[first], tensor.detection[rows], index, barred | ~token)
         if len(matched) >= LEAST_MATCHED:
             groups[index] = matched
         out += _curves(cells(tensor.layers, [label], [gene]), distance, rank, index, matched, base)
@@ -108,6 +138,15 @@ def convergence_rows(
     if len(groups) > 1:
         out.append(_together(change["log_distance_change"], groups, permutations, label, seed, base))
     return stack(out)
+
+
+def _untestable(gene: str, anchors: Sequence[str], place: dict[str, int], token: NDArray[np.bool_]) -> str:
+    """Why a gene cannot be tested; empty where it can."""
+    if gene in anchors:
+        return f"{gene} is one of the anchors."
+    if gene not in place:
+        return f"{gene} is not in this scope."
+    return "" if token[place[gene]] else f"{gene} was never a token: its row is zero, which is no position."
 
 
 def _curves(
@@ -151,16 +190,10 @@ def _against(
 def _together(
     change: NDArray, groups: dict[int, NDArray], permutations: int, label: str, seed: int, base: dict
 ) -> pd.DataFrame:
-    """The tested genes' mean change among sets of matched genes, one drawn for each tested gene."""
-    rng = keyed_rng(seed, ANALYSIS, "together")
+    """The tested genes' mean change among the sets of one gene of each pool, the tested gene being in its own."""
+    pools = [change[np.append(gene, matched)] for gene, matched in groups.items()]
+    draws, floor = matched_set_means(pools, permutations, keyed_rng(seed, ANALYSIS, "together"))
     observed = np.array([change[list(groups)].mean()])
-    drawn = np.mean(
-        [change[matched[rng.integers(0, len(matched), permutations)]] for matched in groups.values()], axis=0
-    )
-    columns = {
-        "quantity": "mean_log_distance_change", "null": "matched", "side": "less", "n": len(groups),
-        "p": permutation_p(observed, drawn[:, None], "less"), "p_floor": smallest_p(permutations),
-        "permutations": permutations, "null_mean": drawn.mean(), "null_sd": drawn.std(),
-        "null_q95": np.quantile(drawn, 0.95),
-    }  # fmt: skip
-    return make_rows(cells([np.nan], [label], ["all tested"]), observed, **columns, **base)
+    columns = base | {"quantity": "mean_log_distance_change", "n": len(groups), "p_floor": floor}
+    where = cells([np.nan], [label], ["all tested"])
+    return null_rows(where, observed, draws[:, None], "matched", "less", family=False, **columns)

@@ -1,14 +1,14 @@
 """H7: do marker genes of one cell type lie together (spectral-geometry H7)."""
 
 from collections.abc import Iterator, Mapping
-from math import factorial
+from math import factorial, prod
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, rankdata
 
-from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within
+from opbench.geometry.nulls import bootstrap_counts, percentile_interval, permutations_within, smallest_p
 from opbench.geometry.pairs import auroc_of_sums, aurocs, block_indices, spearman_over_layers, weighted_aurocs
 from opbench.geometry.rows import cells, make_rows, not_testable, null_rows, stack
 from opbench.geometry.scopes import cosines
@@ -54,15 +54,19 @@ def every_arrangement(labels: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
 
 def label_draws(
     labels: NDArray[np.int64], permutations: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], bool]:
-    """Other arrangements of `labels`, (N, n), and whether they are all there are; if listed, the observed is left out.
+) -> tuple[NDArray[np.int64], float]:
+    """Other arrangements of `labels`, (N, n), and the smallest p that they can give.
 
-    With (1 + b) / (1 + N) all of them give the exact p.
+    All are listed where there are at most `LISTED`, and the observed is left out: with (1 + b) / (1 + N) they give the
+    exact p. Types of equal size can change names, and the statistic stays: so many arrangements tie with the best.
     """
-    if arrangements(labels) > max(LISTED, 1):
-        return labels[permutations_within(None, len(labels), permutations, rng)], False
+    total = arrangements(labels)
+    alike = prod(factorial(int(size)) for size in np.bincount(np.bincount(labels)))
+    if total > LISTED:
+        drawn = labels[permutations_within(None, len(labels), permutations, rng)]
+        return drawn, max(smallest_p(permutations), alike / total)
     every = np.array(list(every_arrangement(labels)))
-    return every[(every != labels).any(axis=1)], True
+    return every[(every != labels).any(axis=1)], alike / total
 
 
 def within_aurocs(ranks: NDArray, labels: NDArray, i: NDArray, j: NDArray) -> NDArray[np.float32]:
@@ -89,8 +93,9 @@ def marker_rows(
 ) -> pd.DataFrame:
     """Rows `auroc` per layer and their `mean_auroc`: within-type pairs are nearer on the unit sphere, greater side.
 
-    `panel` maps symbols to types. Null `labels`: types permuted over the markers, exactly where they have few
-    arrangements; the curve over layers is made again each time. Null `pseudo_panel`: every marker replaced by another
+    `panel` maps symbols to types. Null `labels`: types permuted over the markers, all arrangements where
+    they are few (`permutations` is then one less than those, and p exact); the curve over layers is made again each
+    time. Null `pseudo_panel`: every marker replaced by another
     gene of its stratum (`strata` (n,), genes of `rows`), types kept. Null `paper`: the Mann-Whitney p, pairs taken as
     independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression` (m, m), r of the
     markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the mean over layers
@@ -114,13 +119,12 @@ def marker_rows(
     layer = {"quantity": "auroc", "ci_low": low, "ci_high": high} | columns
     mean = {"quantity": "mean_auroc", "ci_low": ends[0], "ci_high": ends[1]} | columns
     where = cells(tensor.layers, ["sphere"])
-    drawn, exact = label_draws(labels, permutations, keyed_rng(seed, ANALYSIS, "labels"))
+    drawn, floor = label_draws(labels, permutations, keyed_rng(seed, ANALYSIS, "labels"))
     draws = within_aurocs(rankdata(near, axis=1), drawn, i, j)
-    null = "labels_exact" if exact else "labels"
-    out = _both(where, value, draws, blocks, null, layer, mean)
+    out = _both(where, value, draws, blocks, "labels", layer | {"p_floor": floor}, mean | {"p_floor": floor})
     curve, curves = (spearman_over_layers(c[:, blocks], np.array(tensor.layers)[blocks]) for c in (value[None], draws))
-    trend = {"quantity": "layer_trend"} | columns
-    out.append(null_rows(cells([np.nan], ["sphere"]), curve, curves[:, None], null, "two-sided", **trend))
+    trend = {"quantity": "layer_trend", "p_floor": min(1.0, 2 * floor)} | columns
+    out.append(null_rows(cells([np.nan], ["sphere"]), curve, curves[:, None], "labels", "two-sided", **trend))
     paper = [mannwhitneyu(row[same], row[~same], alternative="greater").pvalue for row in near]
     out.append(make_rows(where, value, p=np.array(paper), null="paper", side="greater", **layer))
     if strata is not None:

@@ -14,6 +14,7 @@ from case import Case
 
 from opbench.config import parse_config
 from opbench.config.data import Dataset, Panel
+from opbench.geometry.knowledge import read_gene_sets
 from opbench.geometry.study import read_knowledge
 from opbench.panels.build import build_panel
 from opbench.panels.cells import select_cells
@@ -42,6 +43,16 @@ def knowing(content: str, **fields: object) -> Callable[[Path], object]:
         raw = copy.deepcopy(TINY)
         raw["knowledge"]["regulation"] |= {"path": str(folder / "edges.tsv")} | fields
         return read_knowledge(parse_config(raw), "edges", folder / "edges.tsv")
+
+    return meet
+
+
+def knowing_sets(content: str) -> Callable[[Path], object]:
+    """Read a file of gene sets with this text."""
+
+    def meet(folder: Path) -> object:
+        (folder / "sets.gmt").write_text(content)
+        return read_gene_sets(folder / "sets.gmt")
 
     return meet
 
@@ -157,6 +168,10 @@ DATA = [
     Case("a wrong sha256", met(sha256="0" * 64), (FILE, "sha256", "0000")),
     Case("a knowledge table with a wrong sha256", knowing("PAX5\tCD19\tActivation\t1\n", sha256="0" * 64),
          ("edges.tsv", "sha256", "0000")),
+    Case("a table of regulatory edges that is cut off", knowing("PAX5\tCD19\tActivation\t1\nPAX5\tBLK\tActi"),
+         ("edges.tsv", "line 2", "3 of 4", "fetch it again")),
+    Case("gene sets that hold no symbols", knowing_sets("PAX5\tCD19\tActivation\t1014\nPAX5\tBLK\tUnknown\t7;9\nA\tB\tx\t1\n"),
+         ("sets.gmt", "no gene symbols", "'1", "by symbol")),
     Case("a regulatory edge of no sign", knowing("PAX5\tCD19\tUp\t1\n"), ("edges.tsv", "column 3", "'Up'", "TRRUST")),
     Case("more genes than vary", met(genes={"kind": "hvg", "n": 500, "corpus": "mine"}), ("panels.p.genes.n", "500", "lower")),
     Case("no corpus cells to rank genes", met(corpus=None), ("corpus", "datasets.mine.corpus")),

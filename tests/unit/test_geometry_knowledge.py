@@ -86,6 +86,33 @@ def test_a_missing_or_wrong_file_is_named(tmp_path):
         knowledge.read_string(tmp_path / "broken.json.gz")
 
 
+def test_a_table_that_is_cut_off_is_refused(tmp_path):
+    edges = write(tmp_path / "t.tsv", "A\tB\tActivation\t1\nA\tC\tActivation\t3\nA\tD\tRepression")
+    with pytest.raises(InputError, match=r"t\.tsv: line 3 has 3 of 4 columns"):
+        knowledge.read_trrust(edges)
+    places = "Gene\tGene name\tReliability\tSupported\tGO id\nE1\tG1\tApproved\t\tCytosol (GO:0005829)\nE2\tG2\tAppr"
+    with pytest.raises(InputError, match=r"h\.tsv: line 3 has 3 of 5 columns"):
+        knowledge.read_hpa(write(tmp_path / "h.tsv", places))
+    with pytest.raises(InputError, match=r"c\.csv: line 3 has 2 of 3 columns"):
+        knowledge.read_cellmarker(write(tmp_path / "c.csv", 'Tissue,CT,Gene\nBlood,B cell,"CD19, MS4A1"\nLung,B cell'))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AATF\tBAX\tRepression\t22909821\nAATF\tKLK3\tUnknown\t23146908;23146909\nAATF\tMYC\tUnknown\t2\n",  # TRRUST
+        "ENSG00000000003\tTSPAN6\tApproved\tCytosol (GO:0005829)\tCytosol:2\n",  # HPA
+        "SET\turl\tENSG00000000003\tENSG00000000005.6\tCD19\n",  # sets by Ensembl id
+        "SET\turl\t100\t2048\tCD19\n",  # sets by Entrez id
+    ],
+)
+def test_gene_sets_are_by_symbol(text, tmp_path):
+    with pytest.raises(InputError, match=r"s\.gmt: \d+ of \d+ members are no gene symbols"):
+        knowledge.read_gene_sets(write(tmp_path / "s.gmt", text))
+    mixed = "SET\turl\tHLA-DRA\tNKX2-5\tC1orf112\tENSG00000000003\t7SK\tAC005258.1\tMT-CO1\n"
+    assert len(knowledge.read_gene_sets(write(tmp_path / "m.gmt", mixed))) == 7
+
+
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="OPBENCH_KNOWLEDGE names no folder")
 def test_the_published_tables_have_their_known_sizes():
     """Counts of spectral-geometry, sections 2 and 4."""
@@ -101,3 +128,7 @@ def test_the_published_tables_have_their_known_sizes():
     assert len(knowledge.read_hpa(FOLDER / "hpa_subcellular_location.tsv")) > 10_000
     assert len(knowledge.read_panglao(FOLDER / "PanglaoDB_markers_27_Mar_2020.tsv")) > 4000
     assert len(knowledge.read_cellmarker(FOLDER / "CellMarker2_Human_Aug.csv")) > 10_000
+    assert len(knowledge.read_gene_sets(FOLDER / "h.all.v7.5.1.symbols.gmt")) == 7321
+    for other in ("trrust_rawdata.human.tsv", "hpa_subcellular_location.tsv", "PanglaoDB_markers_27_Mar_2020.tsv"):
+        with pytest.raises(InputError, match="no gene symbols"):
+            knowledge.read_gene_sets(FOLDER / other)

@@ -1,8 +1,9 @@
 """Spectral geometry of gene representations (arXiv:2602.22247): spaces, scopes, analyses and their nulls."""
 
+from difflib import get_close_matches
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from opbench.config.base import Name, Section
 
@@ -17,6 +18,16 @@ KINDS = {
     "localisation": ("hpa", "gmt"),
     "markers": ("panglao", "cellmarker"),
     "factors": ("gmt", "dorothea", "trrust"),
+}
+#: STRING's channels by the names used here -> their keys in its JSON.
+CHANNELS = {
+    "neighbourhood": "nscore",
+    "fusion": "fscore",
+    "phylogeny": "pscore",
+    "coexpression": "ascore",
+    "experiments": "escore",
+    "databases": "dscore",
+    "textmining": "tscore",
 }
 
 
@@ -103,6 +114,20 @@ class Geometry(Section):
         ["T cells", "B cells", "NK cells", "Monocytes", "Erythroid-like and erythroid precursor cells"],
         description="Cell types of the marker panel; []: all of the table.",
     )
+
+    @field_validator("channels")
+    @classmethod
+    def _known_channels(cls, channels: dict[str, list[str]]) -> dict[str, list[str]]:
+        if "combined" in channels:
+            raise ValueError("'combined' is STRING's own score, which is tested anyway; give yours another name")
+        for score, names in channels.items():
+            if unknown := next((name for name in names if name not in CHANNELS), None):
+                near = get_close_matches(unknown, CHANNELS, n=1)
+                meant = f"did you mean '{near[0]}'?" if near else f"choose among {', '.join(CHANNELS)}"
+                raise ValueError(f"'{score}' names '{unknown}', which is no STRING channel; {meant}")
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"'{score}' names no channel, or one twice; name each that it is made of once")
+        return channels
 
     @model_validator(mode="after")
     def _sensible(self) -> "Geometry":

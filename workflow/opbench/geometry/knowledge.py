@@ -3,6 +3,7 @@
 Nothing of theirs is shipped. A file that is missing or not what it should be is an InputError.
 """
 
+import csv
 import gzip
 import json
 import re
@@ -13,22 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opbench.config.geometry import CHANNELS
 from opbench.io.errors import InputError
+from opbench.panels.gene_ids import ENSEMBL
 
-#: STRING's channels by the suffix-free names used here.
-CHANNELS = {
-    "neighbourhood": "nscore",
-    "fusion": "fscore",
-    "phylogeny": "pscore",
-    "coexpression": "ascore",
-    "experiments": "escore",
-    "databases": "dscore",
-    "textmining": "tscore",
-}
 #: Chance that two proteins interact before any evidence, in STRING's combined score (von Mering et al. 2005).
 STRING_PRIOR = 0.041
 #: `Cytosol (GO:0005829)` in the HPA table.
 _TERM = re.compile(r"\s*(.+?)\s*\((GO:\d{7})?\)\s*")
+#: What no gene symbol is: numbers (of Entrez, PubMed, scores), and text with a space, `:` or `;`.
+_NO_SYMBOL = re.compile(r"[\d.,;+-]+(e-?\d+)?|.*[\s:;].*")
+#: Files that do not open where they are cut off.
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 
 def read_trrust(path: str | Path) -> pd.DataFrame:
@@ -148,13 +145,25 @@ def read_cellmarker(path: str | Path, tissues: Collection[str] = ()) -> pd.DataF
 
 
 def read_gene_sets(path: str | Path) -> pd.DataFrame:
-    """A GMT file (term, description, symbols by tabs) to symbol, term."""
+    """A GMT file (term, description, symbols by tabs) to symbol, term.
+
+    A file in which more than half of the distinct members are Ensembl ids, numbers, or hold a space, `:` or `;` is an
+    InputError: another table, or sets by another identifier.
+    """
 
     def rows(place: Path) -> list[tuple[str, str]]:
         lines = (line.split("\t") for line in _text(place).splitlines() if line.strip())
         return [(symbol, fields[0]) for fields in lines for symbol in fields[2:] if symbol]
 
-    return _unique(path, pd.DataFrame(_parsed(path, rows), columns=["symbol", "term"]), ["symbol", "term"])
+    sets = _unique(path, pd.DataFrame(_parsed(path, rows), columns=["symbol", "term"]), ["symbol", "term"])
+    symbols = sets["symbol"].unique()
+    odd = [name for name in symbols if ENSEMBL.fullmatch(name) or _NO_SYMBOL.fullmatch(name)]
+    if 2 * len(odd) > len(symbols):
+        raise InputError(
+            f"{path}: {len(odd)} of {len(symbols)} members are no gene symbols, '{odd[0]}' the first; give gene sets "
+            "by symbol in GMT layout, or name the table's own kind."
+        )
+    return sets
 
 
 def membership(
@@ -192,7 +201,24 @@ def _table(path: str | Path, columns: Sequence[str] = (), **options: Any) -> pd.
     _need(path, frame, columns)
     if frame.empty:
         raise InputError(f"{path}: has no rows; restore the file.")
+    _whole_lines(path, frame.shape[1], options.get("sep", ","))
     return frame
+
+
+def _whole_lines(path: str | Path, columns: int, separator: str) -> None:
+    """Pandas fills a line that is cut off with missing values, which would then be left out in silence."""
+    if Path(path).suffix in _PACKED:
+        return
+
+    def lengths(place: Path) -> list[tuple[int, int]]:
+        with place.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, delimiter=separator)
+            return [(reader.line_num, len(line)) for line in reader if line]
+
+    if short := next((found for found in _parsed(path, lengths) if found[1] < columns), None):
+        raise InputError(
+            f"{path}: line {short[0]} has {short[1]} of {columns} columns, as where a file is cut off; fetch it again."
+        )
 
 
 def _need(path: str | Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -205,7 +231,7 @@ def _parsed(path: str | Path, parse: Callable[[Path], Any]) -> Any:
         raise InputError(f"{path}: knowledge table not found; put the file there or name its folder.")
     try:
         return parse(Path(path))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: is not readable as a knowledge table ({error}); restore it.") from error
 
 

@@ -12,7 +12,7 @@ rule extract_space:
         args=checkpoint_file("args.json"),
         vocabulary=checkpoint_file("vocab.json"),
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
-        knowledge=geometry_knowledge_files(),
+        knowledge=geometry_files(SPACE_USES),
     output:
         tensor=f"{RESULTS}/extract_space/{{space}}.safetensors",
     log:
@@ -31,7 +31,7 @@ rule extract_space:
     params:
         source=source("extract_space"),
         settings=tensor_settings(),
-        knowledge=geometry_knowledge(),
+        knowledge=geometry_knowledge(SPACE_USES),
     message:
         "Averaging token vectors by gene, {wildcards.space}"
     script:
@@ -64,7 +64,7 @@ rule analyse_geometry:
     input:
         tensor=space_file,
         corpus=f"{RESULTS}/build_corpus/corpus.h5ad",
-        knowledge=geometry_knowledge_files(),
+        knowledge=analysis_files,
     output:
         rows=f"{RESULTS}/analyse_geometry/{{space}}/{{analysis}}.parquet",
     log:
@@ -79,8 +79,8 @@ rule analyse_geometry:
         runtime=lambda wildcards, attempt: attempt * 120,
     params:
         source=source("analyse_geometry"),
-        settings=geometry_settings(),
-        knowledge=geometry_knowledge(),
+        settings=geometry_settings,
+        knowledge=analysis_knowledge,
     message:
         "{wildcards.analysis} of the gene representations, {wildcards.space}"
     script:

@@ -83,7 +83,7 @@ def test_an_analysis_depends_on_the_settings_that_its_code_reads(analysis):
 
 def test_an_analysis_depends_on_the_tables_that_it_reads():
     named = helpers()
-    assert {name: uses[0] for name, uses in named["ANALYSIS_USES"].items()} == study.USES
+    assert named["ANALYSIS_USES"] == study.USES
     assert depends("attention")[1] == {"interactions": "net.json", "edges": "resources/simulated/regulation.tsv"}
     assert set(depends("spectrum")[1]) == set(KNOWLEDGE)  # all: `named_nonzero` are the genes that any of them names
     assert depends("spectrum", scopes=["nonzero"])[1:] == ({}, [])
@@ -102,7 +102,7 @@ def test_an_analysis_depends_on_the_tables_that_it_reads():
         ({"anchors": ["CD19"]}, {"convergence"}),
         ({"channels": {}}, {"ppi"}),
         ({"knowledge": KNOWLEDGE | {"markers": None}}, {"markers", "spectrum", "convergence"}),
-        ({"bins": 5}, set(ANALYSES) - {"convergence"}),
+        ({"bins": 7}, set(ANALYSES) - {"convergence"}),
     ],
 )
 def test_a_change_reruns_the_analyses_that_it_concerns(change, again):

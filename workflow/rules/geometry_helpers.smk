@@ -1,6 +1,4 @@
 # Helpers only, no rules: what the geometry reads and depends on. Needs common.smk and discovery_helpers.smk.
-from opbench.config.geometry import KINDS
-
 GEOMETRY = CONFIG.geometry
 
 
@@ -10,7 +8,7 @@ SPACE_USES = ("edges", "interactions", "markers")
 ANALYSIS_USES = {
     "compartments": ("localisation",),
     "ppi": ("interactions",),
-    "tf_target": ("edges",),
+    "tf_target": ("edges", "factors"),
     "edges": ("edges",),
     "signs": ("edges",),
     "markers": ("markers",),
@@ -34,7 +32,8 @@ ANALYSIS_KEYS = {
 
 def uses_of(analysis):
     """Uses of the knowledge tables that an analysis reads."""
-    any_table = KINDS if "named_nonzero" in GEOMETRY.scopes else ()
+    first = dict.fromkeys(uses[0] for uses in ANALYSIS_USES.values())
+    any_table = tuple(first) if "named_nonzero" in GEOMETRY.scopes else ()
     return ANALYSIS_USES.get(analysis, any_table)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from opbench.check.cost import Work, stage_costs
-from opbench.check.cost_discovery import discovery_costs, geometry_costs
+from opbench.check.cost_discovery import discovery_costs
+from opbench.check.cost_geometry import geometry_costs
 from opbench.check.cost_methods import method_costs, previous_costs
 from opbench.check.cost_sweeps import sweep_costs
 from opbench.check.data import describe_dataset
@@ -18,6 +19,7 @@ from opbench.check.endpoints import describe_endpoints
 from opbench.check.findings import Findings
 from opbench.check.genes import describe_panel
 from opbench.check.jobs import read_dry_runs, start_dry_runs
+from opbench.check.knowledge import check_names, describe_knowledge, geometry_symbols
 from opbench.check.machine import total_costs
 from opbench.check.model import describe_model
 from opbench.check.operators import operator_files
@@ -114,6 +116,10 @@ def _files(report: Report, config: Config, digest: bool) -> None:
             f"operators.cells: is {config.operators.cells} but the corpus of '{corpus.name}' has {held} cells; lower "
             f"it or widen datasets.{corpus.name}.corpus."
         )
+    report.knowledge = describe_knowledge(config, vocabulary, findings)
+    # A model that the run trains may know fewer than the corpus holds.
+    shared = set(corpus.genes) & vocabulary if corpus.genes and vocabulary else corpus.genes or vocabulary or ()
+    check_names(config, report.knowledge, shared, findings)
 
 
 def _donors(report: Report, config: Config, folder: Path) -> None:
@@ -153,10 +159,11 @@ def _costs(report: Report, config: Config, folder: Path, cores: int) -> None:
     }
     operators = operator_files(config, report.arms)
     work = Work(config, report.datasets, report.panels, report.model, campaigns, operators, **read)
+    named = geometry_symbols(config, report.knowledge)
     path = folder / "tables" / "costs.parquet"
     previous = _earlier(previous_costs, path, report.findings)
     report.costs = [
-        *stage_costs(work), *sweep_costs(work), *discovery_costs(work), *geometry_costs(work),
+        *stage_costs(work), *sweep_costs(work), *discovery_costs(work), *geometry_costs(work, named),
         *method_costs(work, report.arms, previous, str(path)),
     ]  # fmt: skip
     complete = len(campaigns) == len(config.campaigns) and report.model is not None

@@ -146,7 +146,7 @@ def _corpus_tokens(work: Work) -> float:
     return work.corpus_cells * corpus.detected(vocabulary)
 
 
-def _flops(model: ModelFacts, tokens: float) -> float:
+def flops(model: ModelFacts, tokens: float) -> float:
     """Floating-point operations of a forward pass over one cell."""
     dense = 8 * model.width**2 + 4 * model.width * model.feedforward
     return model.layers * tokens * (dense + 4 * tokens * model.width)
@@ -164,11 +164,11 @@ def _model_costs(work: Work) -> list[Cost]:
         # The vocabulary will be the panels' genes, so each cell has about as many tokens as in the largest panel.
         tokens = min(longest, max((panel.corpus_detected for panel in work.panels.values()), default=0.0))
         steps = recipe.epochs * max(1.0, cells * tokens / recipe.batch_tokens) * recipe.layers
-        seconds = START + steps * STEP_LAYER + 3 * recipe.epochs * cells * _flops(model, tokens) / FLOPS
+        seconds = START + steps * STEP_LAYER + 3 * recipe.epochs * cells * flops(model, tokens) / FLOPS
         out.append(cost_row("build_vocabulary", [START], BASE_MB, 0.1, "one job"))
         out.append(cost_row("pretrain_nano", [seconds], 2 * TORCH_MB, 2, "cells x tokens x epochs"))
     validated = min(1000, cells / 10)
-    forward = _flops(model, tokens) / FLOPS + FORWARD_ENTRY * model.layers * model.heads * tokens**2
+    forward = flops(model, tokens) / FLOPS + FORWARD_ENTRY * model.layers * model.heads * tokens**2
     weights = 4e-6 * (model.layers * (4 * model.width**2 + 2 * model.width * model.feedforward) + 6e4 * model.width)
     memory = TORCH_MB + 2 * weights + 30e-6 * cells * tokens
     out.append(cost_row("describe_model", [2 * START + validated * forward], memory, 0, "validation cells x tokens²"))
@@ -181,7 +181,7 @@ def attention_seconds(work: Work, panel: str) -> float:
     settings, maps = work.config.operators, work.model.layers * work.model.heads
     tokens = min(settings.max_length, work.panels[panel].corpus_detected)
     return (
-        START + MODEL_START + settings.cells * (ATTENTION_ENTRY * maps * tokens**2 + _flops(work.model, tokens) / FLOPS)
+        START + MODEL_START + settings.cells * (ATTENTION_ENTRY * maps * tokens**2 + flops(work.model, tokens) / FLOPS)
     )
 
 
@@ -201,7 +201,7 @@ def _embedding_seconds(work: Work, panel: str) -> float:
     assert work.model is not None
     tokens = min(work.config.operators.max_length, work.panels[panel].detected + 1)
     maps = work.model.layers * work.model.heads
-    return EMBED + _flops(work.model, tokens) / FLOPS + FORWARD_ENTRY * maps * tokens**2
+    return EMBED + flops(work.model, tokens) / FLOPS + FORWARD_ENTRY * maps * tokens**2
 
 
 def _operator_costs(work: Work) -> list[Cost]:

@@ -1,9 +1,9 @@
-"""Estimates of the chain and the geometry, from seconds measured in the run of config/marrow_discovery.yaml.
+"""Estimates of the chain, from seconds measured in the run of config/marrow_discovery.yaml.
 
 One thread, 69 internal anchors of 8 donors, 2,400 features, 600 fits of anchor heads a minute; 1,700 internal cells.
 """
 
-from opbench.check.cost import BASE_MB, START, TORCH_MB, Cost, Work, attention_seconds, cost_row, square_mb
+from opbench.check.cost import BASE_MB, START, TORCH_MB, Cost, Work, cost_row, square_mb
 from opbench.check.discovery import part_anchors
 from opbench.config.evidence import FIXED_ARMS
 
@@ -14,8 +14,6 @@ GATES, RULER, SCAN, HYBRID, FINDING, MANIFOLD = 6.0, 2.5, 0.5, 1.0, 0.7, 2.0
 CHAIN = {"cell": 27.0, "let": 8.0}
 #: Anchors and entries of the operator at which these were measured.
 ANCHORS, ENTRIES = 69, 1200 * 2400
-#: Seconds of one analysis of one space over 4,800 genes, 7 layers and 5,000 permutations; megabytes of one job.
-ANALYSIS, GEOMETRY_MB = 60.0, 2500
 #: Tables of the chain, and of compaction.
 TABLES, CHAIN_TABLES = 7, 3
 
@@ -71,25 +69,3 @@ def discovery_costs(work: Work) -> list[Cost]:
     memory |= {"compact_operators": TORCH_MB + top * (heads + 40)}
     basis = "operators x heads x anchors x genes²"
     return [cost_row(rule, seconds, memory.get(rule, BASE_MB + 100), 0.2, basis) for rule, seconds in jobs.items()]
-
-
-def geometry_costs(work: Work) -> list[Cost]:
-    """Rows of the geometry's rules."""
-    s = work.config.geometry
-    if not s.spaces or work.model is None or not work.panels:
-        return []
-    panel = next(iter(work.panels))
-    share = s.cells / max(work.config.operators.cells, 1)
-    models = [space for space in s.spaces if space != "coexpression"]
-    scale = (work.model.layers + 1) / 7 * max(s.permutations, 500) / 5000
-    rows = [
-        cost_row("extract_space", [START + 2 * share * attention_seconds(work, panel)] * len(models), TORCH_MB + 400,
-                 50.0 * len(models), "cells x tokens²"),
-        cost_row("analyse_geometry", [START + ANALYSIS * scale] * len(s.spaces) * len(s.analyses), GEOMETRY_MB, 1,
-                 "layers x permutations x genes"),
-        cost_row("collect_geometry", [START + 1], BASE_MB, 1, "one job"),
-        cost_row("judge_geometry", [START + 1], BASE_MB, 1, "one job"),
-    ]  # fmt: skip
-    if "coexpression" in s.spaces:
-        rows.insert(1, cost_row("extract_reference", [START + 5], BASE_MB + 500, 20, "cells x genes"))
-    return rows

@@ -1,4 +1,4 @@
-"""The chain before a run: anchors of each part, and knowledge tables that are not there."""
+"""The chain before a run: anchors of each part."""
 
 import pandas as pd
 
@@ -7,9 +7,7 @@ from opbench.check.findings import Findings
 from opbench.config import Config
 from opbench.config.evidence import FIXED_ARMS
 from opbench.discovery.parts import internal_donors
-from opbench.io.locate import locate_knowledge
 from opbench.panels.anchors import KEY
-from opbench.panels.reading import check_sha256
 
 
 def part_anchors(config: Config, panel: str, datasets: dict[str, Facts]) -> dict[str, int]:
@@ -35,7 +33,7 @@ def part_anchors(config: Config, panel: str, datasets: dict[str, Facts]) -> dict
 
 
 def check_discovery(config: Config, datasets: dict[str, Facts], findings: Findings) -> dict[str, dict[str, int]]:
-    """Panel -> part -> anchors; warns of parts that are not testable and of knowledge that is not found."""
+    """Panel -> part -> anchors; warns of parts that are not testable."""
     found = {panel: part_anchors(config, panel, datasets) for panel in config.discovery.panels}
     fewest = config.discovery.gates.min_anchors
     for panel, parts in found.items():
@@ -49,15 +47,6 @@ def check_discovery(config: Config, datasets: dict[str, Facts], findings: Findin
                 findings.warn(f"{said}, so that it is not testable.")
     if config.discovery.panels:
         _check_arms(config, findings)
-    for name, entry in config.knowledge.items():
-        path = locate_knowledge(entry.path)
-        if path is None:
-            findings.warn(
-                f"knowledge.{name}: '{entry.path}' is neither in $OPBENCH_KNOWLEDGE nor in the working folder, so that "
-                "what reads it is not testable."
-            )
-        elif entry.sha256:
-            findings.attempt(check_sha256, path, entry.sha256)
     return found
 
 

@@ -13,6 +13,7 @@ from opbench.check.endpoints import EndpointFacts
 from opbench.check.findings import Findings
 from opbench.check.genes import PanelFacts, gene_ids
 from opbench.check.jobs import Jobs
+from opbench.check.knowledge import KnowledgeFacts
 from opbench.check.machine import Totals
 from opbench.check.model import ModelFacts
 from opbench.check.settings import Arms
@@ -31,6 +32,7 @@ class Report:
     datasets: dict[str, Facts] = field(default_factory=dict)
     panels: dict[str, PanelFacts] = field(default_factory=dict)
     model: ModelFacts | None = None
+    knowledge: dict[str, KnowledgeFacts] = field(default_factory=dict)
     campaigns: dict[str, CampaignFacts] = field(default_factory=dict)
     anchors: dict[str, dict[str, int]] = field(default_factory=dict)
     endpoints: list[EndpointFacts] = field(default_factory=list)
@@ -92,6 +94,16 @@ def as_record(report: Report) -> dict[str, Any]:
         "model": model
         and {k: v for k, v in asdict(model).items() if k != "vocabulary"}
         | {"genes": model.vocabulary and len(model.vocabulary)},
+        "knowledge": {
+            name: {
+                "kind": table.kind,
+                "file": table.file,
+                "rows": table.rows,
+                "symbols": len(table.symbols),
+                "known": table.known,
+            }
+            for name, table in report.knowledge.items()
+        },
         "campaigns": {
             name: {"splits": facts.splits, "testable_donors": facts.eligible}
             for name, facts in report.campaigns.items()

@@ -43,7 +43,8 @@ def render(report: Report) -> str:
     """The whole report."""
     lines = [*_configuration(report)]
     if report.config is not None:
-        lines += [*_datasets(report), *_panels(report), *_endpoints(report), *_jobs(report), *_costs(report)]
+        lines += [*_datasets(report), *_panels(report), *_knowledge(report)]
+        lines += [*_endpoints(report), *_jobs(report), *_costs(report)]
     for title, sentences in (("Warnings", report.findings.warnings), ("Would fail", report.findings.problems)):
         if sentences:
             lines += ["", f"{title} ({len(sentences)})", *(f"  - {sentence}" for sentence in sentences)]
@@ -117,6 +118,16 @@ def _panels(report: Report) -> list[str]:
         )
     for panel, parts in report.anchors.items():
         lines.append(f"  chain on {panel}: anchors " + ", ".join(f"{part} {n}" for part, n in parts.items()))
+    return lines
+
+
+def _knowledge(report: Report) -> list[str]:
+    if not report.knowledge:
+        return []
+    lines = ["", "Knowledge tables"]
+    for name, held in report.knowledge.items():
+        known = "" if held.known is None else f", the model knows {held.known:,} of them"
+        lines.append(f"  {name}: {held.file} ({held.kind}), {held.rows:,} rows, {len(held.symbols):,} symbols{known}")
     return lines
 
 

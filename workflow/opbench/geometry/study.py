@@ -225,7 +225,7 @@ class Study:
         full = self.tensor.tensor[:, scene.spectral.rows]
         given = (scene.covariates, scene.strata)
         yield tf_target_rows(scene.spectral, classes, *given, full=full, **slow, **kept)
-        if scope != "nonzero" or self.s.knowledge.factors is None:
+        if scope != "nonzero":
             return
         listed = self._or_absent("factors")
         if isinstance(listed, Absent):

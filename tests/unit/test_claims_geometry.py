@@ -1,0 +1,77 @@
+"""Verdicts of the sister paper's claims: a direction, a test and the references, never a point beside a point."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from geometry_tables import geometry_table, with_headlines
+
+from opbench.claims.evaluate import Run, evaluate_claims
+from opbench.claims.read import read_claims
+from opbench.claims.views import Tables
+from opbench.config import parse_config
+
+ROOT = Path(__file__).parents[2]
+CONFIG = parse_config(yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text()))
+FILE = read_claims(ROOT / "config/claims.yaml")
+MODEL = {"name": "toy", "digest": "0" * 64, "published": False}
+GOOD = {"p": 0.001, "q": 0.002, "p_opposite": 1.0, "p_random": 0.001, "p_coexpression": 0.001}
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return with_headlines(geometry_table())
+
+
+def verdicts(tables: dict[str, pd.DataFrame], headline: str, **values: object) -> pd.DataFrame:
+    """Claims of the geometry when the model's row of a headline has these values."""
+    found = tables["geometry_headlines"].copy()
+    mine = (found["space"] == "model") & (found["headline"] == headline)
+    assert mine.sum() == 1
+    for column, value in values.items():
+        found.loc[mine, column] = value
+    claims = FILE.model_copy(update={"claims": [one for one in FILE.claims if one.family == "geometry"]})
+    return evaluate_claims(claims, Run(CONFIG, Tables(tables | {"geometry_headlines": found}), MODEL, {}))
+
+
+def of(claims: pd.DataFrame, number: int, case: str = "") -> pd.Series:
+    found = claims[(claims["claim"] == number) & claims["case"].str.contains(case, regex=False)]
+    return found.iloc[0]
+
+
+TESTED = [
+    ("secreted", 33, "secreted"), ("any_compartment", 33, "any"), ("compartment_order", 34, "chance"),
+    ("copole", 35, ""), ("gradient", 36, "quintiles"), ("pair_model", 36, "pairs"), ("tf_target", 37, ""),
+    ("early_edges", 38, "edges"), ("edge_decay", 38, "decay"), ("signs", 39, ""), ("convergence", 40, ""),
+    ("attention", 42, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headline", "number", "case"), TESTED)
+def test_a_claim_holds_where_its_test_and_its_references_say_so(tables, headline, number, case):
+    assert of(verdicts(tables, headline, **GOOD), number, case)["analogue"] == "holds"
+    for column in ("q", "p_random"):
+        assert of(verdicts(tables, headline, **GOOD | {column: 0.4}), number, case)["analogue"] == "undecided"
+
+
+@pytest.mark.parametrize(("headline", "number", "case"), TESTED[:-1])
+def test_contradicted_needs_the_opposite_to_be_shown(tables, headline, number, case):
+    nothing = GOOD | {"p": 0.9, "q": 0.95, "p_opposite": 0.3}
+    assert of(verdicts(tables, headline, **nothing), number, case)["analogue"] == "undecided"
+    opposite = nothing | {"p_opposite": 0.001}
+    assert of(verdicts(tables, headline, **opposite), number, case)["analogue"] == "contradicted"
+
+
+def test_without_a_random_model_nothing_is_claimed(tables):
+    found = of(verdicts(tables, "tf_target", **GOOD | {"p_random": float("nan")}), 37)
+    assert found["analogue"] == "not_testable"
+    assert "p_random" in found["analogue_reason"]
+
+
+def test_markers_must_beat_co_expression_by_an_interval(tables):
+    table = tables["geometry"].copy()
+    mine = (table["quantity"] == "excess_auroc") & (table["space"] == "model") & (table["scope"] == "nonzero")
+    for low, verdict in ((-0.01, "undecided"), (0.01, "holds")):
+        table.loc[mine, "ci_low"] = low
+        assert of(verdicts(tables | {"geometry": table}, "markers", **GOOD), 41)["analogue"] == verdict

@@ -1,7 +1,8 @@
-"""Planted truth: tensors in which it is known what an axis, a graph or a class has to do with the geometry.
+"""Planted truth: worlds in which it is known what an axis, a graph or a class has to do with the geometry.
 
-In the empty cases nothing has, except that both the geometry and the labels follow how often a gene is detected: the
-confounding that the matched nulls are for. Each trial returns the p that an analysis would decide by.
+In the empty cases nothing has, except that both the geometry and the labels follow how often a gene is a token
+(planted_worlds.py). Each trial returns the p that an analysis would decide by, beside that of the paper's null and of
+strata that leave the count out. Coverage of intervals is studied for two bootstraps alone (planted_intervals.py).
 """
 
 from collections.abc import Callable
@@ -10,72 +11,39 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from opbench.geometry.attention_geometry import attention_rows
-from opbench.geometry.compartments import compartment_rows
+from opbench.geometry.compartments import compartment_rows, order_rows
 from opbench.geometry.convergence import convergence_rows
 from opbench.geometry.edges import edge_rows
 from opbench.geometry.markers import marker_rows
-from opbench.geometry.nulls import make_strata
 from opbench.geometry.pair_model import pair_model_rows
+from opbench.geometry.planted_worlds import (
+    GENES,
+    LAYERS,
+    WIDTH,
+    added,
+    coordinates,
+    count_of,
+    detection_of,
+    direction,
+    draw_graph,
+    draw_tensor,
+    likely,
+    regulation,
+    replaced,
+    strata_without_count,
+)
 from opbench.geometry.ppi import copole_rows, gradient_rows
-from opbench.geometry.scopes import Spectral, cosines, spectral_coordinates
+from opbench.geometry.scopes import cosines
 from opbench.geometry.signs import sign_rows
-from opbench.geometry.tensor import GeneTensor
-from opbench.geometry.tf_target import tf_target_rows
+from opbench.geometry.tf_target import JOINT, tf_target_rows
 from opbench.io.seeds import keyed_rng
 
-#: Genes, layers and width of a planted tensor; cells that it is a mean over.
-GENES, LAYERS, WIDTH, CELLS = 160, 3, 16, 256
-#: Bins of detection that make its strata.
-BINS = 10
+__all__ = ["GENES", "LAYERS", "WIDTH", "detection_of", "draw_graph", "draw_tensor", "regulation"]
 
 #: p by the name of its test.
 Trial = dict[str, float]
-
-
-def draw_tensor(rng: np.random.Generator, confounding: float = 1.0, n: int = GENES) -> GeneTensor:
-    """A tensor of `n` genes whose first two columns follow detection by `confounding`."""
-    detection = np.clip(rng.beta(1, 2.5, n), 0.01, 1)
-    follows = _standardised_rank(detection)
-    spectrum = 1 / np.sqrt(1 + np.arange(WIDTH))
-    base = rng.normal(size=(n, WIDTH))
-    base[:, :2] += confounding * follows[:, None]
-    tensor = (base + 0.4 * rng.normal(size=(LAYERS, n, WIDTH))) * spectrum
-    mean = detection * rng.uniform(1.0, 1.2, n)
-    count = np.maximum(1, np.round(CELLS * detection)).astype(np.int64)
-    facts = [part.astype(np.float32) for part in (mean, mean * (1 - detection), detection)]
-    genes = [f"G{index:03d}" for index in range(n)]
-    return GeneTensor(tensor.astype(np.float32), count, *facts, genes, list(range(LAYERS)))
-
-
-def _standardised_rank(values: NDArray) -> NDArray[np.float64]:
-    return (values.argsort().argsort() / (len(values) - 1) - 0.5) * np.sqrt(12)
-
-
-def detection_of(tensor: GeneTensor) -> NDArray[np.float64]:
-    """Detection as a standardised rank, (n,)."""
-    return _standardised_rank(tensor.detection)
-
-
-def _spectral(tensor: GeneTensor) -> tuple[Spectral, NDArray]:
-    spectral = spectral_coordinates(tensor, "nonzero", axes=WIDTH)
-    return spectral, make_strata(tensor.detection[:, None].astype(float), BINS)
-
-
-def _added(tensor: GeneTensor, shift: NDArray) -> GeneTensor:
-    """The tensor with `shift` (n, d) added at every layer."""
-    return _replaced(tensor, tensor.tensor + shift)
-
-
-def _replaced(tensor: GeneTensor, values: NDArray) -> GeneTensor:
-    return replace(tensor, tensor=np.asarray(values, dtype=np.float32))
-
-
-def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
-    vector = rng.normal(size=WIDTH)
-    return vector / np.linalg.norm(vector)
 
 
 def _p(rows: pd.DataFrame, null: str, quantity: str, column: str = "p_family", **where: object) -> float:
@@ -86,76 +54,58 @@ def _p(rows: pd.DataFrame, null: str, quantity: str, column: str = "p_family", *
     return float(chosen[column].min()) if len(chosen) else float("nan")
 
 
-def _likely(rng: np.random.Generator, tensor: GeneTensor, confounding: float, base: float = -1.0) -> NDArray[np.bool_]:
-    """Genes drawn more often the more they are detected, (n,)."""
-    return rng.random(GENES) < 1 / (1 + np.exp(-(base + confounding * detection_of(tensor))))
-
-
 def compartments(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Three terms that follow detection; planted: the first lies along a direction."""
+    """Three terms that follow the token count; planted: the first lies along a direction."""
     tensor = draw_tensor(rng)
-    terms = {f"T{index}": _likely(rng, tensor, 1.0) for index in range(3)}
+    terms = {f"T{index}": likely(rng, tensor, 1.0) for index in range(3)}
     if planted:
-        tensor = _added(tensor, 1.5 * np.outer(terms["T0"], _direction(rng)))
-    spectral, strata = _spectral(tensor)
+        tensor = added(tensor, 1.5 * np.outer(terms["T0"], direction(rng)))
+    spectral, strata = coordinates(tensor)
     member = pd.DataFrame(terms, index=tensor.genes).T
     rows = compartment_rows(spectral, member, strata, (1, 2, 3), 0.25, permutations, 0, seed)
+    old = compartment_rows(spectral, member, strata_without_count(tensor), (1, 2, 3), 0.25, permutations, 0, seed)
     one = {"column": "p", "layer": 0, "axis": "SV1", "term": "T0"}
     return {
         "strata, max-T": _p(rows, "strata", "odds_ratio"),
+        "strata without count, max-T": _p(old, "strata", "odds_ratio"),
         "strata, one cell": _p(rows, "strata", "odds_ratio", **one),
         "paper, one cell": _p(rows, "paper", "odds_ratio", **one),
     }
 
 
-def draw_graph(
-    rng: np.random.Generator,
-    tensor: GeneTensor,
-    confounding: float,
-    latent: NDArray | None = None,
-    edges: int = 400,
-    sharpness: float = 1.5,
-) -> NDArray[np.int64]:
-    """Edges (E, 2), genes chosen by detection; near in `latent` (n, c) where given, the more the higher `sharpness`."""
-    i, j = np.triu_indices(GENES, 1)
-    score = confounding * (detection_of(tensor)[i] + detection_of(tensor)[j])
-    if latent is not None:
-        score = score - sharpness * ((latent[i] - latent[j]) ** 2).sum(axis=1)
-    chosen = np.argsort(-(score + rng.gumbel(size=len(i))), kind="stable")[:edges]
-    return np.column_stack([i, j])[chosen]
-
-
 def ppi(rng: np.random.Generator, planted: bool, permutations: int, seed: int, graph: str = "hubs") -> Trial:
-    """Graphs of which the axes know nothing but detection; planted: neighbours share a direction of the tensor.
+    """Graphs of which the axes know nothing but token count; planted: neighbours share a direction of the tensor.
 
-    `hubs`: degrees follow detection; `groups`: neighbours share a quality of their own, too; `alike`: genes that are
-    detected alike are neighbours, which rewiring does not answer.
+    `hubs`: degrees follow the count; `groups`: neighbours share a quality of their own, too; `alike`: genes of
+    like count are neighbours, which rewiring does not answer.
     """
     tensor, latent = draw_tensor(rng), rng.normal(size=(GENES, 1))
     if planted:
-        tensor = _added(tensor, 1.2 * latent @ _direction(rng)[None])
+        tensor = added(tensor, 1.2 * latent @ direction(rng)[None])
     if graph == "groups":  # as dense as STRING at 0.7 among the published genes
         edges = draw_graph(rng, tensor, 0.5, latent, 600, 30.0)
     elif graph == "alike":
-        both = np.hstack([detection_of(tensor)[:, None], latent]) if planted else detection_of(tensor)[:, None]
+        both = np.hstack([count_of(tensor)[:, None], latent]) if planted else count_of(tensor)[:, None]
         edges = draw_graph(rng, tensor, 0.0, both, 400, 1.0)
     else:
         edges = draw_graph(rng, tensor, 0.5, latent if planted else None)
-    spectral, strata = _spectral(tensor)
+    spectral, strata = coordinates(tensor)
     rows = copole_rows(spectral, edges, strata, (1, 2, 3), 0.25, permutations, 0, seed)
-    return {f"{null}, max-T": _p(rows, null, "copole_rate") for null in ("strata", "degree", "paper")}
+    old = copole_rows(spectral, edges, strata_without_count(tensor), (1, 2, 3), 0.25, permutations, 0, seed)
+    found = {f"{null}, max-T": _p(rows, null, "copole_rate") for null in ("strata", "degree", "paper")}
+    return found | {"strata without count, max-T": _p(old, "strata", "copole_rate")}
 
 
 def gradient(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Scores on the edges that follow detection; planted: higher where neighbours share a direction."""
+    """Scores on the edges that follow the token count; planted: higher where neighbours share a direction."""
     tensor, latent = draw_tensor(rng), rng.normal(size=GENES)
     if planted:
-        tensor = _added(tensor, 2.0 * np.outer(latent, _direction(rng)))
+        tensor = added(tensor, 2.0 * np.outer(latent, direction(rng)))
     edges = draw_graph(rng, tensor, 0.3)
     near = -np.abs(latent[edges[:, 0]] - latent[edges[:, 1]])
-    detected = detection_of(tensor)[edges].sum(axis=1)
-    scores = (near if planted else 0.5 * detected) + rng.normal(size=len(edges))
-    spectral, strata = _spectral(tensor)
+    seen = count_of(tensor)[edges].sum(axis=1)
+    scores = (near if planted else 0.5 * seen) + rng.normal(size=len(edges))
+    spectral, strata = coordinates(tensor)
     rows = gradient_rows(spectral, edges, scores, strata, (1, 2), 0.25, 5, permutations, seed)
     return {"slope, strata, max-T": _p(rows, "strata", "gradient_slope")}
 
@@ -163,56 +113,85 @@ def gradient(rng: np.random.Generator, planted: bool, permutations: int, seed: i
 def pair_model(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
     """Scores and cosine follow co-expression, and scores a similarity of their own; planted: so does the tensor."""
     programme, latent = (rng.normal(size=(GENES, c)) for c in (3, 2))
-    tensor = _added(draw_tensor(rng), 0.8 * programme @ np.stack([_direction(rng) for _ in range(3)]))
+    tensor = added(draw_tensor(rng), 0.8 * programme @ np.stack([direction(rng) for _ in range(3)]))
     if planted:
-        tensor = _added(tensor, 0.8 * latent @ np.stack([_direction(rng) for _ in range(2)]))
+        tensor = added(tensor, 0.8 * latent @ np.stack([direction(rng) for _ in range(2)]))
     r, own = cosines(programme), cosines(latent)
     i, j = np.triu_indices(GENES, 1)
     # Linear in co-expression, so that the model's covariates can take it out.
     scores = np.clip(0.45 + 0.15 * r + 0.1 * own + 0.08 * rng.normal(size=r.shape), 0.01, 1)[i, j]
-    spectral, strata = _spectral(tensor)
+    spectral, strata = coordinates(tensor)
     edges, spaces = np.column_stack([i, j]), {"SV1-6": (1, 6)}
     rows = pair_model_rows(spectral, edges, scores, r, tensor.mean, strata, spaces, permutations, 0, seed)
     return {"partial, strata, max-T": _p(rows, "strata", "partial_r"), "raw, paper": _p(rows, "paper", "raw_r")}
 
 
 def tf_target(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Classes that follow detection; planted: factors lie along a direction."""
+    """Classes that follow the token count; planted: factors lie along a direction."""
     tensor = draw_tensor(rng)
-    classes = _likely(rng, tensor, -1.0).astype(np.int64)
+    classes = likely(rng, tensor, -1.0).astype(np.int64)
     if planted:
-        tensor = _added(tensor, 1.2 * np.outer(classes, _direction(rng)))
-    spectral, strata = _spectral(tensor)
+        tensor = added(tensor, 1.2 * np.outer(classes, direction(rng)))
+    spectral, strata = coordinates(tensor)
     covariates = tensor.covariates(spectral.rows)
-    spaces = {"SV2-7": (1, 6)}
-    rows = tf_target_rows(spectral, classes, covariates, strata, spaces, None, 5, 1, permutations, 0, 0, seed)
+    kept = ({"SV2-7": (1, 6)}, None, 5, 1, permutations, 0, 0, seed)
+    rows = tf_target_rows(spectral, classes, covariates, strata, *kept)
+    old = tf_target_rows(spectral, classes, covariates, strata_without_count(tensor), *kept)
     return {
         "strata, max-T": _p(rows, "strata", "auroc"),
+        "strata, mean over layers": _p(rows, "strata", "mean_auroc"),
         "delta over covariates, max-T": _p(rows, "strata", "delta_auroc"),
+        "strata without count, max-T": _p(old, "strata", "auroc"),
         "paper, max-T": _p(rows, "paper", "auroc"),
     }
 
 
-def regulation(rng: np.random.Generator, tensor: GeneTensor, planted: bool) -> pd.DataFrame:
-    """Edges of 20 factors; popular targets lie near all factors; planted: a factor's targets lie near itself."""
-    x = tensor.tensor.mean(axis=0)
-    factors, targets = np.arange(20), np.arange(20, GENES)
-    popular = -0.8 * ((x[targets] - x[factors].mean(axis=0)) ** 2).sum(axis=1)
-    score = np.tile(popular, (len(factors), 1)) + rng.normal(0, 0.5, (len(factors), 1))
+def subspaces(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
+    """Classes that lie along all axes alike, a direction isotropic in U; planted: along the joint subspace's alone."""
+    tensor = draw_tensor(rng, 0.0)
+    spectral, strata = coordinates(tensor)
+    weight = rng.normal(size=WIDTH)
     if planted:
-        score = score - 0.8 * ((x[factors][:, None] - x[targets]) ** 2).sum(axis=2)
-    flat = (score + rng.gumbel(size=score.shape)).ravel()
-    chosen = np.argsort(-flat, kind="stable")[:250]
-    names = np.array(tensor.genes)
-    source, target = names[factors[chosen // len(targets)]], names[targets[chosen % len(targets)]]
-    return pd.DataFrame({"source": source, "target": target, "sign": "unknown"})
+        weight[[axis for axis in range(WIDTH) if not 1 <= axis <= 6]] = 0
+    along = spectral.u[0] @ weight
+    classes = (along / along.std() + rng.normal(size=GENES) > 0.5).astype(np.int64)
+    covariates = tensor.covariates(spectral.rows)
+    kept = ({JOINT: (2, 7)}, None, 5, 1, 1, permutations, 0, seed)
+    rows = tf_target_rows(spectral, classes, covariates, strata, *kept)
+    return {
+        "random_subspaces, one layer": _p(rows, "random_subspaces", "auroc", "p", layer=0),
+        "random_subspaces, max-T": _p(rows, "random_subspaces", "auroc"),
+    }
+
+
+def order(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
+    """At each of six layers SV1 singles out another level of count, and each of four terms is of a level of its own.
+
+    So the terms peak one after another by count alone. Planted: a term's genes lie along SV1 at its own layer, too.
+    """
+    tensor = draw_tensor(rng, 0.0, layers=6)
+    level, at = count_of(tensor), np.linspace(-1.5, 1.5, 6)
+    x = tensor.tensor.astype(np.float64)
+    x[:, :, 0] += 2.5 * np.exp(-2 * (level - at[:, None]) ** 2)
+    member = np.array([rng.random(GENES) < 0.1 + 0.4 * np.exp(-2 * (level - at[t]) ** 2) for t in (0, 2, 3, 5)])
+    if planted:
+        member = rng.random((4, GENES)) < 0.2
+        for layer, genes in zip((0, 2, 3, 5), member, strict=True):
+            x[layer, genes, 0] += 4
+    spectral, strata = coordinates(replaced(tensor, x))
+    terms = pd.DataFrame(member, index=list("ABCD"), columns=tensor.genes)
+    groups = {"strata": strata, "strata without count": strata_without_count(tensor), "paper": np.zeros_like(strata)}
+    made = {
+        null: order_rows(spectral, terms, list("ABCD"), g, 1, 0.25, permutations, seed) for null, g in groups.items()
+    }
+    return {f"peaks in order, {null}": _p(rows, "strata", "peaks_in_order", "p") for null, rows in made.items()}
 
 
 def edges(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
     """Popular targets in one region; planted: each factor has its own."""
     tensor = draw_tensor(rng)
     table = regulation(rng, tensor, planted)
-    spectral, strata = _spectral(tensor)
+    spectral, strata = coordinates(tensor)
     spaces = {"SV1-4": (1, 4)}
     r = np.zeros((GENES, GENES))
     rows = edge_rows(spectral, table, r, tensor.mean, strata, spaces, permutations, 0, seed, "distance")
@@ -222,6 +201,18 @@ def edges(rng: np.random.Generator, planted: bool, permutations: int, seed: int)
         "strata, max-T": _p(rows, "strata", "edge_auroc"),
         "paper, max-T": _p(rows, "paper", "edge_auroc_published"),
     }
+
+
+def trend(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
+    """Over six layers genes lose their places, popular targets their region; planted: only a factor's targets."""
+    tensor = draw_tensor(rng, layers=6)
+    place = 1.5 * rng.normal(size=(GENES, WIDTH)) / np.sqrt(1 + np.arange(WIDTH))
+    table = regulation(rng, tensor, planted, place, 0.0 if planted else 0.8)
+    moved = added(tensor, np.linspace(1, 0, 6)[:, None, None] * place)
+    spectral, strata = coordinates(moved)
+    r = np.zeros((GENES, GENES))
+    rows = edge_rows(spectral, table, r, tensor.mean, strata, {"SV1-4": (1, 4)}, permutations, 0, seed, "distance")
+    return {"layer trend, targets": _p(rows, "targets", "layer_trend", "p")}
 
 
 def signs(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
@@ -234,7 +225,7 @@ def signs(rng: np.random.Generator, planted: bool, permutations: int, seed: int)
     score = by_source if not planted else far
     represses = rng.random(len(far)) < 1 / (1 + np.exp(2.0 * (score - np.median(score)) / (score.std() + 1e-9)))
     table["sign"] = np.where(represses, "repression", "activation")
-    spectral, _ = _spectral(tensor)
+    spectral, _ = coordinates(tensor)
     rows = sign_rows(spectral, table, {"SV1-4": (1, 4)}, ("cosine", "distance"), permutations, 0, seed)
     return {
         "tf_signs, max-T": _p(rows, "tf_signs", "difference"),
@@ -243,17 +234,21 @@ def signs(rng: np.random.Generator, planted: bool, permutations: int, seed: int)
 
 
 def convergence(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """In a space that contracts, seldom detected genes drift farther; planted: three genes drift to the anchor."""
+    """In a space that contracts, genes that are seldom tokens drift farther, and the tested ones are often tokens.
+
+    Planted: the three tested genes drift to the anchor.
+    """
     tensor = draw_tensor(rng, 0.0, 16 * GENES)
     x, n = tensor.tensor.astype(np.float64), 16 * GENES
-    chosen = rng.choice(np.arange(1, n), 3, replace=False)
-    far = np.exp(-0.4 * detection_of(tensor))[:, None] / np.sqrt(1 + np.arange(WIDTH))
+    weight = np.exp(count_of(tensor)[1:])
+    chosen = rng.choice(np.arange(1, n), 3, replace=False, p=weight / weight.sum())
+    far = np.exp(-0.8 * count_of(tensor))[:, None] / np.sqrt(1 + np.arange(WIDTH))
     for layer in range(LAYERS):
-        x[layer] += 0.3 * layer * far * rng.normal(size=x[layer].shape)
+        x[layer] += 0.5 * layer * far * rng.normal(size=x[layer].shape)
         if planted:
             x[layer, chosen] += 0.5 * layer / (LAYERS - 1) * (x[layer, 0] - x[layer, chosen])
         x[layer] *= 0.6**layer
-    moved = _replaced(tensor, x)
+    moved = replaced(tensor, x)
     names = [tensor.genes[index] for index in chosen]
     rows = convergence_rows(moved, np.arange(n), names, (tensor.genes[0],), permutations=permutations, seed=seed)
     one = rows[(rows["term"] == names[0]) & (rows["quantity"] == "log_distance_change")]
@@ -262,42 +257,60 @@ def convergence(rng: np.random.Generator, planted: bool, permutations: int, seed
     return {"three genes, matched": together, "one gene, matched": p["matched"], "one gene, paper": p["paper"]}
 
 
-def markers(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Twenty markers of four types; planted: a type's markers share a place."""
-    tensor = draw_tensor(rng)
+def markers(
+    rng: np.random.Generator, planted: bool, permutations: int, seed: int, layers: int = LAYERS, counted: bool = False
+) -> Trial:
+    """Twenty markers of four types; planted: a type's markers share a place, more so with depth.
+
+    `counted`: a type's markers are of like token count, which permuted labels do not answer, and other panels do.
+    """
+    tensor = draw_tensor(rng, layers=layers)
     chosen = rng.choice(GENES, 20, replace=False)
     types = np.repeat(np.arange(4), 5)
+    if counted:
+        chosen = chosen[np.argsort(count_of(tensor)[chosen] + 0.3 * rng.normal(size=20))]
     if planted:
         shift = np.zeros((GENES, WIDTH))
-        shift[chosen] = 0.9 * np.array([_direction(rng) for _ in range(4)])[types]
-        tensor = _added(tensor, shift)
+        shift[chosen] = 0.9 * np.array([direction(rng) for _ in range(4)])[types]
+        tensor = added(tensor, np.linspace(0.5, 1.5, layers)[:, None, None] * shift)
     panel = {tensor.genes[gene]: f"type{kind}" for gene, kind in zip(chosen, types, strict=True)}
-    rows = marker_rows(tensor, np.arange(GENES), panel, None, None, "nonzero", permutations, 2, seed)
-    return {
+    _, strata = coordinates(tensor)
+    kept = ("nonzero", permutations, 2, seed)
+    rows = marker_rows(tensor, np.arange(GENES), panel, None, strata, *kept)
+    out = {
         "labels, mean over layers": _p(rows, "labels", "mean_auroc", "p"),
         "labels, max-T": _p(rows, "labels", "auroc"),
+        "labels, layer trend": _p(rows, "labels", "layer_trend", "p"),
+        "pseudo-panel, mean over layers": _p(rows, "pseudo_panel", "mean_auroc", "p"),
+        "pseudo-panel, max-T": _p(rows, "pseudo_panel", "auroc"),
         "paper, one layer": _p(rows, "paper", "auroc", "p", layer=0),
     }
+    if counted:
+        old = marker_rows(tensor, np.arange(GENES), panel, None, strata_without_count(tensor), *kept)
+        out["pseudo-panel without count, mean over layers"] = _p(old, "pseudo_panel", "mean_auroc", "p")
+    return out
 
 
 def attention(rng: np.random.Generator, planted: bool, permutations: int, seed: int) -> Trial:
-    """Attention, geometry and edges that follow detection; planted: edges are in both, by parts of their own."""
+    """Attention, geometry and edges that follow the token count; planted: edges are in both, by parts of their own."""
     tensor = draw_tensor(rng)
     latent = rng.normal(size=(GENES, 2))
     if planted:
-        tensor = _added(tensor, 1.2 * np.outer(latent[:, 0], _direction(rng)))
+        tensor = added(tensor, 1.2 * np.outer(latent[:, 0], direction(rng)))
     pairs = draw_graph(rng, tensor, 0.5, latent if planted else None)
-    level = detection_of(tensor)
+    level = count_of(tensor)
     weight = np.exp(0.5 * (level[:, None] + level) + rng.normal(size=(LAYERS, GENES, GENES)))
     if planted:
         weight *= np.exp(-0.5 * (latent[:, [1]] - latent[:, 1]) ** 2)
     together = np.full((GENES, GENES), 10, dtype=np.int64)
     weight = (10 * weight).astype(np.float32)
     seen = replace(tensor, attention=weight, cotokenised=together, attention_genes=tensor.genes)
-    spectral, strata = _spectral(seen)
+    spectral, strata = coordinates(seen)
     rows = attention_rows(seen, spectral, pairs, strata, (1, 6), permutations, 0, seed)
+    old = attention_rows(seen, spectral, pairs, strata_without_count(tensor), (1, 6), permutations, 0, seed)
     return {
         "strata, max-T": _p(rows, "strata", "auroc"),
+        "strata without count, max-T": _p(old, "strata", "auroc"),
         "complement, one block": _p(rows, "strata", "complement", "p", layer=0),
         "paper, max-T": _p(rows, "paper", "auroc"),
     }
@@ -312,10 +325,14 @@ TRIALS: dict[str, Callable[[np.random.Generator, bool, int, int], Trial]] = {
     "gradient": gradient,
     "pair model": pair_model,
     "tf_target": tf_target,
+    "tf_target, subspaces": subspaces,
+    "compartments, order": order,
     "edges": edges,
+    "edges, trend": trend,
     "signs": signs,
     "convergence": convergence,
-    "markers": markers,
+    "markers": partial(markers, layers=6),
+    "markers, counted": partial(markers, counted=True),
     "attention": attention,
 }
 

@@ -51,11 +51,11 @@ def nearness_ranks(distances: NDArray) -> NDArray[np.int64]:
 
 
 def matched_genes(
-    start: NDArray, detection: NDArray, gene: int, excluded: NDArray[np.bool_], bins: int = 10
+    start: NDArray, covariate: NDArray, gene: int, excluded: NDArray[np.bool_], bins: int = 10
 ) -> NDArray[np.int64]:
-    """Genes (positions) of like start rank and the same detection bin as `gene`; neither it nor those `excluded`."""
+    """Genes (positions) of like start rank and the same bin of `covariate` as `gene`, without it and those `excluded`."""
     window = max(RANK_WINDOW * start[gene], LEAST_WINDOW * len(start))
-    bin_of = quantile_bins(detection, bins)
+    bin_of = quantile_bins(covariate, bins)
     like = (np.abs(start - start[gene]) <= window) & (bin_of == bin_of[gene]) & ~excluded
     like[gene] = False
     return np.flatnonzero(like)
@@ -89,17 +89,19 @@ def convergence_rows(
     start_layer: int = 0,
     permutations: int = 5000,
     seed: int = 0,
+    matching: NDArray | None = None,
 ) -> pd.DataFrame:
     """Rows for each gene of `tested`: where it is, layer by layer, and how its change compares with matched genes.
 
     Per layer `scaled_distance` (over the root-mean-square pairwise distance) and `rank`, and mean and middle 95 % of
     the matched genes' distances (`scaled_distance_matched_mean`, `_low`, `_high`). Of the change from `start_layer` to
     the last layer `log_distance_change`, `rank_change` and `rank_trend` (Spearman of rank and depth), less side (nearer
-    than they come), under the exact null `matched` (all genes of like start rank and detection) and `paper` (ten random
+    than they come), under the exact null `matched` (all genes of like start rank and `matching`) and `paper` (ten random
     genes). For all `tested` genes together `mean_log_distance_change` among the sets that have, for each, itself or one
     of its matched genes (`matched_set_means`). Anchors are never tested and never matched. `axis` names the anchors
     that were tokens, in their order; of the others the log warns. A gene that is absent, was never a token, or has
-    fewer than 19 matched ones, is `not_testable`.
+    fewer than 19 matched ones, is `not_testable`. `matching` (n,) is what matched genes share the decile of, detection
+    where it is None.
     """
     place = {tensor.genes[row]: index for index, row in enumerate(rows)}
     token = tensor.count[rows] > 0
@@ -121,6 +123,7 @@ def convergence_rows(
         "rank_change": (rank[-1] - rank[first]).astype(float),
         "rank_trend": spearman_over_layers(rank[first:].T, np.array(tensor.layers)[first:]),
     }
+    matching = tensor.detection[rows] if matching is None else matching
     barred = np.zeros(len(rows), dtype=bool)
     barred[found] = True
     barred[[place[gene] for gene in tested if gene in place]] = True
@@ -130,7 +133,7 @@ def convergence_rows(
             out.append(not_testable(ANALYSIS, reason, term=gene, **base))
             continue
         index = place[gene]
-        matched = matched_genes(rank[first], tensor.detection[rows], index, barred | ~token)
+        matched = matched_genes(rank[first], matching, index, barred | ~token)
         if len(matched) >= LEAST_MATCHED:
             groups[index] = matched
         out += _curves(cells(tensor.layers, [label], [gene]), distance, rank, index, matched, base)

@@ -117,7 +117,7 @@ def geometry_costs(work: Work, named: Mapping[str, frozenset[str]]) -> list[Cost
     ]  # fmt: skip
     if REFERENCE in s.spaces:
         made = 5 + 1e-9 * count * s.cells**2
-        rows.insert(1, cost_row("extract_reference", [START + made], BASE_MB + 24e-6 * count * s.cells, reference.mb,
+        rows.insert(1, cost_row("extract_reference", [START + made], TORCH_MB + 24e-6 * count * s.cells, reference.mb,
                                 "cells² x genes"))  # fmt: skip
     return rows
 

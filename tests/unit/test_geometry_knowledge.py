@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from opbench.config import read_yaml
 from opbench.geometry import knowledge
 from opbench.io.errors import InputError
+from opbench.panels.reading import check_sha256
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("OPBENCH_KNOWLEDGE", "absent"))
 CHANNELS = dict.fromkeys(knowledge.CHANNELS.values(), 0)
 
@@ -111,6 +114,15 @@ def test_gene_sets_are_by_symbol(text, tmp_path):
         knowledge.read_gene_sets(write(tmp_path / "s.gmt", text))
     mixed = "SET\turl\tHLA-DRA\tNKX2-5\tC1orf112\tENSG00000000003\t7SK\tAC005258.1\tMT-CO1\n"
     assert len(knowledge.read_gene_sets(write(tmp_path / "m.gmt", mixed))) == 7
+
+
+@pytest.mark.parametrize("name", ["marrow_geometry", "marrow_discovery"])
+def test_the_tables_of_the_marrow_runs_are_held_to_their_digests(name):
+    entries = read_yaml(ROOT / "config" / f"{name}.yaml")["knowledge"]
+    assert {key for key, entry in entries.items() if len(entry.get("sha256", "")) != 64} == set()
+    for entry in entries.values():
+        if (FOLDER / entry["path"]).is_file():
+            check_sha256(FOLDER / entry["path"], entry["sha256"])
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="OPBENCH_KNOWLEDGE names no folder")

@@ -53,7 +53,7 @@ def nearness_ranks(distances: NDArray) -> NDArray[np.int64]:
 def matched_genes(
     start: NDArray, covariate: NDArray, gene: int, excluded: NDArray[np.bool_], bins: int = 10
 ) -> NDArray[np.int64]:
-    """Genes (positions) of like start rank and the same bin of `covariate` as `gene`, without it and those `excluded`."""
+    """Genes (positions) of the start rank and the bin of `covariate` of `gene`, without it and those `excluded`."""
     window = max(RANK_WINDOW * start[gene], LEAST_WINDOW * len(start))
     bin_of = quantile_bins(covariate, bins)
     like = (np.abs(start - start[gene]) <= window) & (bin_of == bin_of[gene]) & ~excluded
@@ -96,12 +96,12 @@ def convergence_rows(
     Per layer `scaled_distance` (over the root-mean-square pairwise distance) and `rank`, and mean and middle 95 % of
     the matched genes' distances (`scaled_distance_matched_mean`, `_low`, `_high`). Of the change from `start_layer` to
     the last layer `log_distance_change`, `rank_change` and `rank_trend` (Spearman of rank and depth), less side (nearer
-    than they come), under the exact null `matched` (all genes of like start rank and `matching`) and `paper` (ten random
-    genes). For all `tested` genes together `mean_log_distance_change` among the sets that have, for each, itself or one
-    of its matched genes (`matched_set_means`). Anchors are never tested and never matched. `axis` names the anchors
-    that were tokens, in their order; of the others the log warns. A gene that is absent, was never a token, or has
-    fewer than 19 matched ones, is `not_testable`. `matching` (n,) is what matched genes share the decile of, detection
-    where it is None.
+    than they come), under the exact null `matched` (all genes of like start rank and the same decile of `matching`
+    (n,), detection where it is None) and `paper` (ten random genes). For all `tested` genes together
+    `mean_log_distance_change` among the sets that have, for each, itself or one of its matched genes
+    (`matched_set_means`). Anchors are never tested and never matched; `axis` names those that were tokens, in their
+    order, and the log warns of the others. A gene that is absent, was never a token, or has fewer than 19 matched ones,
+    is `not_testable`.
     """
     place = {tensor.genes[row]: index for index, row in enumerate(rows)}
     token = tensor.count[rows] > 0

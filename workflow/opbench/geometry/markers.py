@@ -95,8 +95,8 @@ def marker_rows(
 
     `panel` maps symbols to types. Null `labels`: types permuted over the markers, all arrangements where
     they are few (`permutations` is then one less than those, and p exact); the curve over layers is made again each
-    time. Null `pseudo_panel`: every marker replaced by another
-    gene of its stratum (`strata` (n,), genes of `rows`), types kept. Null `paper`: the Mann-Whitney p, pairs taken as
+    time. Null `pseudo_panel`: genes permuted within strata (`strata` (n,), genes of `rows`) under the panel, types
+    kept. Null `paper`: the Mann-Whitney p, pairs taken as
     independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression` (m, m), r of the
     markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the mean over layers
     less it, with an interval over genes.
@@ -160,20 +160,16 @@ def _pair_weights(n: int, i: NDArray, j: NDArray, draws: int, rng: np.random.Gen
 def _pseudo_draws(
     tensor: GeneTensor, rows: NDArray, place: NDArray, labels: NDArray, strata: NDArray, count: int, seed: int
 ) -> NDArray[np.float64]:
-    """AUROCs (count, L) of panels of other genes of the same strata; a marker alone in its stratum keeps its place."""
-    rng = keyed_rng(seed, ANALYSIS, "pseudo")
-    stratum = dict(zip(rows.tolist(), strata.tolist(), strict=True))
-    marker = np.isin(rows, place)
-    pools = [rows[(strata == stratum[row]) & ~marker] for row in place.tolist()]
+    """AUROCs (count, L) of the panels that the markers' places hold when all genes are permuted within strata.
+
+    The markers take part: the observed panel must be one of those that are exchangeable, and no gene is drawn twice.
+    """
+    at = {row: position for position, row in enumerate(rows.tolist())}
+    orders = permutations_within(strata, len(rows), count, keyed_rng(seed, ANALYSIS, "pseudo"))
+    panels = rows[orders[:, [at[row] for row in place.tolist()]]]
     i, j = np.triu_indices(len(place), 1)
-    draws = np.empty((count, len(tensor.tensor)))
-    for draw in range(count):
-        chosen = np.array([rng.choice(pool) if len(pool) else own for pool, own in zip(pools, place, strict=True)])
-        near = cosines(tensor.tensor[:, chosen])[:, i, j]
-        # A gene drawn for two markers is at distance 0 from itself: that pair is left out.
-        apart = chosen[i] != chosen[j]
-        draws[draw] = aurocs(near[:, apart], (labels[i] == labels[j])[apart])
-    return draws
+    same = labels[i] == labels[j]
+    return np.array([aurocs(cosines(tensor.tensor[:, panel])[:, i, j], same) for panel in panels])
 
 
 def _baseline(

@@ -43,7 +43,7 @@ not read. Unknown keys are errors, as is a key that one file gives twice.
 | `marrow_evidence.yaml` | the battery of controls (docs/evidence.md) | added to `marrow.yaml` |
 | `marrow_discovery.yaml` | the paper's chain (docs/discovery.md) | added to `marrow.yaml` and `marrow_evidence.yaml` |
 | `paper_discovery.yaml` | the same | added to `paper.yaml` and `paper_evidence.yaml` |
-| `marrow_geometry.yaml` | the sister paper's analyses (docs/geometry.md) | added to `marrow.yaml` |
+| `marrow_geometry.yaml` | the sister paper's analyses (docs/geometry.md) | added to `marrow.yaml` or `paper.yaml` |
 | `paper_evidence.yaml` | the same | added to `paper.yaml` |
 | `evidence_full.yaml` | the long battery, for clusters | added last, after a run and its battery |
 | `claims.yaml` | published claims: no configuration, but what `claims.file` names (docs/claims.md) | no |

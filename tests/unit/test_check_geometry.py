@@ -160,6 +160,11 @@ def test_costs_grow_with_the_model_its_genes_and_permutations(tmp_path, monkeypa
     assert analyses(analyses=["tf_target"], permutations=500) == analyses(analyses=["tf_target"])
     assert analyses(analyses=["tf_target"], slow_permutations=SLOW // 5) < 0.5 * analyses(analyses=["tf_target"])
     assert analyses(analyses=["compartments"], genes=1000) < 0.8 * analyses(analyses=["compartments"])
+    assert analyses(analyses=["edges"], scopes=["nonzero"]) < 0.4 * analyses(analyses=["edges"])
+    assert analyses(analyses=["attention"], scopes=["nonzero"]) < 0.4 * analyses(analyses=["attention"])
+    one = analyses(analyses=["tf_target"])
+    named["factors"] = frozenset({"G1"})
+    assert analyses(analyses=["tf_target"]) > 1.1 * one
     absent = {cost.rule: cost for cost in geometry_costs(held, named | {"edges": frozenset()})}
     assert absent["analyse_geometry"].longest < large["analyse_geometry"].longest / 3
 

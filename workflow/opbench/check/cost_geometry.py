@@ -16,6 +16,9 @@ PERMUTATIONS, SLOW = 5000, 1000
 READING, READING_MB = 3.0, 480.0
 #: The space without a model, of one layer.
 REFERENCE = "coexpression"
+#: Scopes that were measured, and what a list of factors adds to `tf_target`: one of them without random subspaces
+#: (counted and not timed).
+SCOPES, LISTED = 3, 0.5
 #: Analyses that permute nothing, or train in every permutation.
 WITHOUT, TRAINING = ("spectrum",), ("tf_target",)
 
@@ -111,7 +114,7 @@ def geometry_costs(work: Work, named: Mapping[str, frozenset[str]]) -> list[Cost
     rows = [
         *_space_costs(work, named, real, genes),
         cost_row("analyse_geometry", seconds, most, 0.1 * len(jobs),
-                 f"layers x permutations, layers x genes x width, genes²{told}"),
+                 f"scopes x layers x permutations, layers x genes x width, genes²{told}"),
         cost_row("collect_geometry", [START + 1], BASE_MB, 1, "one job"),
         cost_row("judge_geometry", [START + 1], BASE_MB, 1, "one job"),
     ]  # fmt: skip
@@ -130,10 +133,16 @@ def _analysis_seconds(
     s: Geometry, named: Mapping[str, frozenset[str]], space: Space, name: str, analysis: str
 ) -> float:
     """Seconds of an analysis of a space; one that is not testable there only says so."""
-    if not _testable(named, analysis) or (analysis == "attention" and name == REFERENCE):
+    scopes: float = len(s.scopes)
+    if analysis == "attention":  # in one scope, and of models alone
+        scopes = SCOPES * ("named_nonzero" in s.scopes and name != REFERENCE)
+    if analysis == "tf_target":
+        scopes += LISTED * ("nonzero" in s.scopes and bool(named.get("factors")))
+    if not scopes or not _testable(named, analysis):
         return READING
     drawn = s.slow_permutations / SLOW if analysis in TRAINING else s.permutations / PERMUTATIONS
-    return space.seconds(UNITS[analysis], 1.0 if analysis in WITHOUT else drawn)
+    seconds = space.seconds(UNITS[analysis], 1.0 if analysis in WITHOUT else drawn)
+    return READING + (seconds - READING) * scopes / SCOPES
 
 
 def _space_costs(work: Work, named: Mapping[str, frozenset[str]], space: Space, genes: set[str] | int) -> list[Cost]:

@@ -93,13 +93,12 @@ def marker_rows(
 ) -> pd.DataFrame:
     """Rows `auroc` per layer and their `mean_auroc`: within-type pairs are nearer on the unit sphere, greater side.
 
-    `panel` maps symbols to types. Null `labels`: types permuted over the markers, all arrangements where
-    they are few (`permutations` is then one less than those, and p exact); the curve over layers is made again each
-    time. Null `pseudo_panel`: genes permuted within strata (`strata` (n,), genes of `rows`) under the panel, types
-    kept. Null `paper`: the Mann-Whitney p, pairs taken as
-    independent. `layer_trend`: Spearman with depth, two-sided, under `labels`. With `coexpression` (m, m), r of the
-    markers in the order of `markers_of`: its `auroc` (axis `coexpression`) and `excess_auroc`, the mean over layers
-    less it, with an interval over genes.
+    `panel` maps symbols to types. Null `labels`: types permuted over the markers, all arrangements where they are few
+    (`permutations` is then one less than those, and p exact); the curve over layers is made again each time. Null
+    `pseudo_panel`: genes permuted within strata (`strata` (n,), genes of `rows`) under the panel, types kept. Null
+    `paper`: the Mann-Whitney p, pairs taken as independent. `layer_trend`: Spearman with depth, two-sided, under
+    `labels`. With `coexpression` (m, m), r of the markers in the order of `markers_of`: its `auroc` (axis
+    `coexpression`) and `excess_auroc`, the mean over layers less it, with an interval over genes.
     """
     genes, types = markers_of(tensor, rows, panel)
     columns = {"analysis": ANALYSIS, "scope": scope, "n": len(genes)}

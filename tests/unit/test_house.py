@@ -25,7 +25,7 @@ MAY_IMPORT = {room: GROUND | set(ORDER[: i + 1]) for i, room in enumerate(ORDER)
     "geometry": GROUND | set(ORDER) | {"statistics", "geometry"},
     "figures": GROUND | {"figures"},
     "standins": GROUND | {"panels", "models", "standins"},
-    "check": GROUND | set(ORDER) | {"statistics", "claims", "discovery", "check"},
+    "check": GROUND | set(ORDER) | {"statistics", "claims", "discovery", "geometry", "check"},
 }
 
 

@@ -7,6 +7,9 @@ matched null must hold 0.05 in the first; the paper's is there to compare. Meant
 those `without count` (matched by detection and mean alone), `degree` where neighbours are alike, permuted labels where
 markers are (`markers, counted`), and, for edges, nulls that lose the genes' classes with the edges (spectral-geometry,
 F5). Rows of `intervals` say how often a 95 % interval missed the true value; coverage of the others is not studied.
+
+Fifths of a covariate are wide: what varies within them is left. Of 200 worlds `attention`, whose pairs follow the count
+of both genes, was rejected in 27 (13.5 %); with tenths (`planted_worlds.BINS`) in 3 of 60.
 """
 
 import os

@@ -170,7 +170,7 @@ def order_rows(
     """
     columns = {"analysis": ANALYSIS, "scope": spectral.scope}
     if missing := [term for term in sequence if term not in member.index]:
-        reason = f"The term '{missing[0]}' (geometry.sequence) is not in the table, or has too few genes in this scope."
+        reason = f"'{missing[0]}' of geometry.sequence is not in the table, or has too few genes in this scope."
         return not_testable(ANALYSIS, reason, quantity="peaks_in_order", scope=spectral.scope)
     held = member.loc[list(sequence), spectral.genes].to_numpy(dtype=bool)
     codes = poles(spectral.u[:, :, [axis - 1]], k_frac)

@@ -134,7 +134,7 @@ def _cells(one: Headline, mine: pd.DataFrame, secreted: Sequence[str]) -> tuple[
     if set(one.nulls) <= set(rows["null"]):
         return rows, ""
     reasons = [reason for reason in mine["reason"] if reason]
-    return rows[:0], reasons[0] if reasons else "This run has no such row."
+    return rows[:0], reasons[0] if reasons else f"This run has no row of analysis '{one.analysis}'."
 
 
 def _directed(rows: pd.DataFrame, side: str) -> pd.DataFrame:

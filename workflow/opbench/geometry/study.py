@@ -246,7 +246,7 @@ class Study:
 
     def _convergence(self, scope: Scope, named: set[str]) -> Iterator[pd.DataFrame]:
         rows = scope_rows(self.tensor, scope, named, self.s.least_cells)
-        # By token count, as strata do: matched by detection the null rejects twice as often as it may (docs/geometry.md).
+        # By token count, as strata do: by detection the null rejects twice as often as it may (docs/geometry.md).
         kept = {"permutations": self.s.permutations, "seed": self.s.seed, "matching": self.tensor.count[rows]}
         yield convergence_rows(self.tensor, rows, self.s.converging, self.s.anchors, scope, **kept)
 

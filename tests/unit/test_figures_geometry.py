@@ -126,6 +126,10 @@ def test_the_board_shows_headlines_references_and_the_worst_verdict(tables):
     assert np.isnan(board.loc["convergence", "coexpression"])
     assert board.loc["early_edges", "verdict"] == "not_separable"
     assert set(board["verdict"].drop("early_edges")) == {""}
+    one = tables["geometry_claims"].iloc[[0]]
+    other = one.assign(claim=37, where='analysis == "tf_target" and quantity == "mean_auroc"', analogue="holds")
+    marks = geometry_board.headline_rows(table, pd.concat([one, other])).set_index("headline")["verdict"]
+    assert marks["tf_target"] == "holds"
     said = words(draw("geometry_board", tables, "demo")[0])
     assert "SV5-7: who regulates whom, early" in said
 

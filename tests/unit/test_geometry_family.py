@@ -92,6 +92,13 @@ def test_secreted_means_those_terms_and_nothing_else(table):
     assert "geometry.secreted" in without.loc["secreted", "reason"].iloc[0]
 
 
+def test_classes_of_another_list_are_no_headline(table):
+    where = {"analysis": "tf_target", "quantity": "delta_auroc", "null": "strata"}
+    base = changed(table, {"p_family": 0.9}, **where)
+    listed = base[base["quantity"] == "delta_auroc"].assign(term="listed factors", p_family=0.001)
+    assert row(pd.concat([base, listed], ignore_index=True), "tf_target")["p"] == 0.9
+
+
 def test_references_are_measured_above_their_own_null(table):
     where = {"analysis": "tf_target", "quantity": "delta_auroc", "null": "strata"}
     base = changed(table, {"value": 0.1, "null_mean": 0.0, "null_sd": 0.02}, **where)

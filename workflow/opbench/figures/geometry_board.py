@@ -1,5 +1,6 @@
 """The sister paper's headlines on one page: number, matched and published p, references, verdict."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,6 +26,8 @@ TITLES = {
     "markers": "Markers of a type lie together",
     "attention": "Geometry and attention complement",
 }
+#: Headlines whose claim reports another number of the same analysis: what its filter says.
+REPORTED = {"gradient": 'quantity == "gradient_spearman_published"', "tf_target": 'quantity == "mean_auroc"'}
 ROW, HEAD, FOOT = 5.2, 16.0, 30.0  # mm
 #: Left edge (or right, of numbers) of the columns in mm.
 MARK, TITLE, WHERE, COUNT, VALUE, RANGE = 3.0, 6.5, 57.5, 79.0, 91.0, 92.5
@@ -48,7 +51,8 @@ def headline_rows(table: pd.DataFrame, claims: pd.DataFrame | None = None) -> pd
 def _verdict(headline: str, claims: pd.DataFrame | None) -> str:
     """The worst verdict of the cases whose number is this headline's; empty without one."""
     mine = geometry_claims(claims)
-    holds = mine["where"].fillna("").str.contains(f'headline == "{headline}"', regex=False)
+    where, named = mine["where"].fillna(""), [f'headline == "{headline}"', REPORTED.get(headline, "")]
+    holds = np.any([where.str.contains(text, regex=False) for text in named if text], axis=0)
     found = set(mine.loc[holds, "analogue"])
     return next((verdict for verdict in WORST if verdict in found), "")
 

@@ -48,7 +48,7 @@ HEADLINES: dict[str, Headline] = {
     "copole": Headline("ppi", "copole_rate", ("degree", "strata"), "SV2", ("combined",)),
     "gradient": Headline("ppi", "gradient_slope", ("strata",), "SV2"),
     "pair_model": Headline("ppi_model", "partial_r", ("strata",), "SV2-7", ("combined",)),
-    "tf_target": Headline("tf_target", "delta_auroc", ("strata",), "covariates+joint"),
+    "tf_target": Headline("tf_target", "delta_auroc", ("strata",), "covariates+joint", ("",)),
     "early_edges": Headline("edges", "edge_auroc", ("targets",), "SV5-7", ("cosine",), early=True),
     "edge_decay": Headline("edges", "layer_trend", ("targets",), "SV5-7", side="less"),
     "signs": Headline("signs", "difference", ("tf_signs",), "SV5-7", ("cosine",)),

@@ -145,10 +145,10 @@ def _notes(rows: pd.DataFrame, ratios: pd.DataFrame, here: pd.DataFrame, terms: 
     matched = ratios[(ratios["null"] == MATCHED) & (ratios["space"] == "model") & (ratios["scope"] == genes)]
     passed, others = int((matched["p_family"] <= geometry.LEVEL).sum()), len(matched)
     lines = [
-        f"{axis}. Matched null: labels permuted within strata of detection, expression and annotation, the better of "
-        f"two poles against the better of two. The paper's: permuted over all genes, against one pole. "
+        f"{axis}. Matched null: labels permuted within strata of token count, detection, expression and annotation, "
+        f"the better of two poles against the better of two. The paper's: permuted over all genes, against one pole. "
         f"{geometry.permutations_text(matched)}",
-        f"All axes, model: {passed} of {others} cells of layer, axis and term pass max-T in the scope "
+        f"All axes, model: {passed:,} of {others:,} cells of layer, axis and term pass max-T in the scope "
         f"'{geometry.scope_name(genes)}'.",
     ]
     if (count := here["term"].nunique()) > len(terms):

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from opbench.figures import canvas
 from opbench.figures import geometry_rows as geometry
@@ -88,6 +89,7 @@ def _forest(figure: Figure, rows: pd.DataFrame, genes: list[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.6)
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set_xlabel("log change of scaled distance, first block to last (nearer: left)")
 
 
@@ -98,7 +100,7 @@ def _p(rows: pd.DataFrame) -> str:
 def _legend(figure: Figure, rows: pd.DataFrame, height: float) -> None:
     handles = [
         *geometry.space_keys([space for space in rows["space"].unique() if space != "coexpression"]),
-        geometry.band_key("genes of like start rank and detection, middle 95 %"),
+        geometry.band_key("genes of like start rank and token count, middle 95 %"),
         Line2D([], [], color=INK, lw=0.8, ls=":", label="their mean, model"),
     ]
     canvas.bottom_legend(figure, handles, 2, bottom=12 / height)
@@ -113,7 +115,8 @@ def _notes(tables: dict[str, pd.DataFrame], rows: pd.DataFrame, genes: list[str]
     more = f" The first {MOST} of {len(genes)} genes have panels." if len(genes) > MOST else ""
     return [
         f"Distance to {anchor or 'the anchor'}, {geometry.scope_name(geometry.primary(rows))}; divided by the layer's "
-        "mean pairwise distance, since every distance shrinks as the space contracts. Matched p is exact over the "
-        f"matched genes, the paper's over ten random genes; ≤ marks the smallest that so many genes give.{more}",
+        "root mean square distance of all pairs, since every distance shrinks as the space contracts. Matched p is "
+        "exact over the matched genes, the paper's over ten random genes; ≤ marks the smallest that so many genes "
+        f"give.{more}",
         reasons[:260],
     ]

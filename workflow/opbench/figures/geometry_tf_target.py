@@ -17,7 +17,7 @@ LOOKS = {
     "SV2-4": (OKABE_ITO["green"], "^", "-."),
     FULL: (INK, "", (0, (5, 2))),
 }
-ROW, FOOT, HEAD = 47.0, 30.0, 6.0  # mm
+ROW, FOOT, HEAD = 47.0, 36.0, 6.0  # mm
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
@@ -26,6 +26,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     if rows.empty:
         return canvas.note_figure(why), rows
     rows = rows[rows["scope"] == geometry.primary(rows)]
+    # Classes by an independent list are a line of the notes.
+    listed, rows = rows[rows["term"] != ""], rows[rows["term"] == ""]
     spaces = geometry.ordered(list(rows["space"]), list(geometry.SPACES))
     layers = geometry.layers_of(rows) or [0.0]
     height = 2 * ROW + FOOT + HEAD
@@ -45,8 +47,8 @@ def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFr
     _legend(figure, rows, height)
     letters = geometry.PAGE if len(spaces) > 1 else round(0.7 * geometry.PAGE)
     geometry.ticks_in_view(figure)
-    geometry.foot_text(figure, _notes(rows), letters)
-    return figure, rows
+    geometry.foot_text(figure, [*_notes(rows), *_listed(listed)], letters)
+    return figure, pd.concat([rows, listed])
 
 
 def _level(ax: Axes, layers: list[float]) -> None:
@@ -120,7 +122,7 @@ def _legend(figure: Figure, rows: pd.DataFrame, height: float) -> None:
         geometry.band_key("random 6-D subspaces, 95 % point", OKABE_ITO["purple"], outline=True),
         canvas.key("o", "gain with max-T p ≤ 0.05 (else hollow)", colour=LOOKS[JOINT][0], size=2.8),
     ]
-    canvas.bottom_legend(figure, handles, 3, bottom=14 / height)
+    canvas.bottom_legend(figure, handles, 3, bottom=18 / height)
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
@@ -136,4 +138,20 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         f"{geometry.scope_name(geometry.primary(rows)).capitalize()}. Held-out AUROC of a logistic regression, mean "
         "over folds; bars: 95 % interval, genes resampled. Covariates: cells as token, mean, variance, detection.",
         f"{whole}{geometry.permutations_text(rows[rows['null'] == 'strata'])}",
+    ]
+
+
+def _listed(rows: pd.DataFrame) -> list[str]:
+    """What the classes of an independent list of factors give, in one line."""
+    rows = rows[(rows["space"] == "model") & (rows["null"] == "strata")]
+    mean = geometry.pick(rows, quantity="mean_auroc", axis=JOINT)
+    gain = geometry.pick(rows, quantity="delta_auroc")
+    gain = gain[gain["layer"] >= 0]
+    if mean.empty or gain["p_family"].isna().all():
+        return []
+    best = gain.loc[gain["p_family"].idxmin()]
+    return [
+        f"Factors of an independent list (n = {int(best['n']):,} genes): mean over blocks "
+        f"{geometry.number(geometry.first_value(mean), 3)}, best gain {geometry.signed(best['value'], 3)}, max-T p "
+        f"{geometry.p_text(best['p_family'], best['p_floor'])}."
     ]

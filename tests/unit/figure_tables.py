@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from discovery_tables_b import chain_tables
 from evidence_tables import battery
-from geometry_tables import geometry_table
+from geometry_tables import geometry_table, with_headlines
 
 from opbench.claims.evaluate import Run, evaluate_claims
 from opbench.claims.read import read_claims
@@ -238,7 +238,7 @@ def world(n_donors: int = 14) -> dict[str, pd.DataFrame]:
         "panels": make_panels(), "splits": pd.concat([make_splits("lodo", 14), make_splits("grouped", 12)]),
         "nulls": nulls, "roles": make_roles(), "claims": make_claims(), "sweeps": make_sweeps(),
         "evidence": battery()["evidence"],
-        **discovery_tables.world(), **chain_tables(), "geometry": geometry_table(),
+        **discovery_tables.world(), **chain_tables(), **with_headlines(geometry_table()),
     }  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def _notes(board: pd.DataFrame, claims: pd.DataFrame | None) -> list[str]:
             f"{untested} with a case that is not testable; table geometry_claims)."
         )
     return [
-        "The block with the smallest family-wise p in the claim's direction; genes that were ever a token (attention: "
+        "The block with the smallest family-wise p in the claim's direction; genes that were a token (attention: "
         "of them those that the table names). n: genes, pairs, edges or markers. null: mean of the matched null. "
         "matched p: max-T over the analysis, of two matched nulls the larger; q over these headlines; bold at 0.05 or "
         "less. ≤: the smallest that the permutations give.",

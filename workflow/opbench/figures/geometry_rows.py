@@ -22,7 +22,7 @@ SPACES = {
 }
 #: Scope -> printed name; the first that a table has is the one drawn where there is room for one.
 SCOPES = {
-    "nonzero": "genes ever tokenised",
+    "nonzero": "tokenised genes",
     "all_rows": "all rows, zero rows in",
     "named_nonzero": "tokenised and named",
 }

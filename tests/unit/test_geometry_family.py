@@ -116,3 +116,27 @@ def test_what_was_not_tested_says_why():
     assert set(found["reason"]) == {"The file kb.tsv is not there."}
     assert (found["scope"] == found["headline"].map(lambda name: scope_of(HEADLINES[name]))).all()
     assert found["q"].isna().all()
+
+
+def test_the_best_of_many_blocks_beside_one_pays_for_the_choice(table):
+    where = {"analysis": "tf_target", "quantity": "delta_auroc", "null": "strata"}
+    base = changed(table, {"value": 0.1, "null_mean": 0.0, "null_sd": 0.02}, **where)
+    even = changed(base, {"value": 0.05, "null_mean": 0.0, "null_sd": 0.02}, **where, space="coexpression")
+    even = changed(even, {"value": 0.05, "null_mean": 0.0, "null_sd": 0.02}, **where, space="random")
+    found = row(even, "tf_target")
+    assert found["p_coexpression"] == pytest.approx(12 * found["p_random"])  # 12 blocks beside one level
+
+
+def test_a_reference_is_compared_under_each_null(table):
+    """The model is far above the random one under `degree`, and level with it under `strata`."""
+    base = changed(table, {"value": 0.2, "null_mean": 0.1, "null_sd": 0.02}, **COPOLE)
+    base = changed(base, {"value": 0.2, "null_mean": 0.1, "null_sd": 0.02}, **COPOLE, space="random")
+    far = changed(base, {"null_mean": 0.2}, **COPOLE, null="degree", space="random")
+    assert row(far, "copole")["p_random"] == pytest.approx(0.5)
+
+
+def test_a_block_without_a_p_of_both_nulls_is_no_place(table):
+    base = changed(table, {"p_family": 0.9}, **COPOLE)
+    half = changed(base, {"p_family": 0.001}, **COPOLE, null="strata", layer=0.0)
+    half = changed(half, {"p_family": np.nan, "p": np.nan}, **COPOLE, null="degree", layer=0.0)
+    assert row(half, "copole")["p"] == 0.9

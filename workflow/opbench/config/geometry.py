@@ -75,7 +75,8 @@ class Geometry(Section):
     scopes: list[Literal["all_rows", "nonzero", "named_nonzero"]] = Field(
         ["all_rows", "nonzero", "named_nonzero"],
         min_length=1,
-        description="Genes: all, those that were a token in `least_cells` cells (primary), and those of them that knowledge names.",
+        description="Genes: all, those that were a token in `least_cells` cells (primary), and those of them that "
+        "knowledge names.",
     )
     least_cells: int = Field(1, ge=1, description="Cells in which a gene must have been a token to be non-zero.")
     axes: int = Field(7, ge=7, description="Singular axes that are tested one by one.")

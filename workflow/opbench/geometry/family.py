@@ -68,10 +68,12 @@ def headline_table(table: pd.DataFrame, secreted: Sequence[str] = ()) -> pd.Data
 
     `p` and `p_opposite` are family-wise over the analysis' cells (max-T; Bonferroni where an analysis makes none), in
     the headline's direction and against it, the larger of several nulls; `value`, `layer` and the rest belong to the
-    block with the smallest `p`. `p_random` and `p_coexpression`, of the model's rows: normal one-sided p that the
-    reference stands as far above its own null, both with their null's standard deviation, taken as independent (they
-    share the labels, so that this is conservative). The random model is one draw: what draws vary by is not in it.
-    `q` (Benjamini-Hochberg) and `p_bonferroni` are over the model's headlines that have a p.
+    block with the smallest `p`; a two-sided p counts on the side on which the value lies of its null's mean.
+    `p_random` and `p_coexpression`, of the model's rows: normal one-sided p that the reference, at its own best block,
+    stands as far above the same null, both with their null's standard deviation, taken as independent; of several nulls
+    the larger, times the blocks that the model could choose from for one of the reference's. The random model is one
+    draw: what draws vary by is not in it. `q` (Benjamini-Hochberg), `p_bonferroni` and `q_opposite` are over the
+    model's headlines that have a p.
     """
     run = table["run"].iloc[0] if len(table) else ""
     spaces = [space for space in (MODEL, *REFERENCES) if (table["space"] == space).any()]
@@ -93,8 +95,8 @@ def _headline(one: Headline, table: pd.DataFrame, secreted: Sequence[str]) -> di
         "side": one.side, "null": "+".join(one.nulls), "permutations": 0, "n": 0,
     } | dict.fromkeys(
         ("layer", "value", "ci_low", "ci_high", "null_mean", "null_sd", "p", "p_opposite", "p_floor", "p_paper",
-         "p_random", "p_coexpression", "q", "p_bonferroni"), np.nan,
-    )  # fmt: skip
+         "p_random", "p_coexpression", "q", "q_opposite", "p_bonferroni"), np.nan,
+    ) | {"above": {}, "cells": 0}  # fmt: skip
     mine = table[(table["analysis"] == one.analysis) & (table["scope"].isin((scope_of(one), "")))]
     mine = mine[(mine["quantity"] == one.quantity) | (mine["status"] == "not_testable")]
     held, reason = _cells(one, mine, secreted)
@@ -102,16 +104,23 @@ def _headline(one: Headline, table: pd.DataFrame, secreted: Sequence[str]) -> di
         return out | {"status": "not_testable", "reason": reason}
     held = held.assign(layer=held["layer"].fillna(WHOLE))
     nulls = [_directed(held[held["null"] == null], one.side).set_index(PLACE) for null in one.nulls]
+    shared = nulls[0].index[np.all([nulls[0].index.isin(rows.index[rows["p"].notna()]) for rows in nulls], axis=0)]
+    if shared.empty:
+        return out | {"status": "not_testable", "reason": f"No block has a p of both {' and '.join(one.nulls)}."}
+    nulls = [rows.loc[shared] for rows in nulls]
     worst = nulls[0]
     for other in nulls[1:]:
-        other = other.reindex(worst.index)
         harder = (other["p"] > worst["p"]) | ((other["p"] == worst["p"]) & (other["z"] < worst["z"]))
         opposite = np.fmax(worst["p_opposite"], other["p_opposite"])
-        worst = worst.where(~harder | other["p"].isna(), other).assign(p_opposite=opposite)
+        worst = worst.where(~harder, other).assign(p_opposite=opposite)
     place = worst.sort_values(["p", "z"], ascending=[True, False], kind="stable").index[0]
     best = worst.loc[place]
     kept = ("value", "ci_low", "ci_high", "null_mean", "null_sd", "p", "p_floor", "permutations", "n")
     out |= dict(zip(PLACE, place, strict=True)) | {name: best[name] for name in kept}
+    out["cells"] = len(shared)
+    out["above"] = {
+        null: tuple(rows.loc[place, ["excess", "null_sd"]]) for null, rows in zip(one.nulls, nulls, strict=True)
+    }
     at = (mine["layer"].fillna(WHOLE) == place[0]) & (mine["axis"] == place[1]) & (mine["term"] == place[2])
     paper = mine.loc[at & (mine["null"] == "paper") & (mine["quantity"] == one.quantity), "p"]
     out |= {"p_paper": paper.iloc[0] if len(paper) else np.nan, "layer": place[0] if place[0] != WHOLE else np.nan}
@@ -145,7 +154,7 @@ def _directed(rows: pd.DataFrame, side: str) -> pd.DataFrame:
     toward = p.where(~two | (excess > 0), 1.0)
     against = rows["p_opposite"].where(~two, p.where(excess < 0, 1.0))
     sd = rows["null_sd"].where(rows["null_sd"] > 0)
-    return rows.assign(p=toward, p_opposite=against, z=(excess / sd).fillna(0.0))
+    return rows.assign(p=toward, p_opposite=against, excess=excess, z=(excess / sd).fillna(0.0))
 
 
 def _against_references(frame: pd.DataFrame) -> pd.DataFrame:
@@ -153,14 +162,16 @@ def _against_references(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     by = frame.set_index(["space", "headline"])
     for place, row in frame[(frame["space"] == MODEL) & frame["p"].notna()].iterrows():
-        sign = 1 if row["side"] == "greater" else -1
         for space in REFERENCES:
-            if (space, row["headline"]) not in by.index:
+            if (space, row["headline"]) not in by.index or not by.loc[(space, row["headline"]), "above"]:
                 continue
             other = by.loc[(space, row["headline"])]
-            ahead = sign * ((row["value"] - row["null_mean"]) - (other["value"] - other["null_mean"]))
-            sd = float(np.hypot(row["null_sd"], other["null_sd"]))
-            frame.loc[place, f"p_{space}"] = float(norm.sf(ahead / sd)) if sd > 0 else np.nan
+            pairs = [(row["above"][null], other["above"][null]) for null in row["above"]]
+            p = [norm.sf((mine[0] - theirs[0]) / np.hypot(mine[1], theirs[1])) for mine, theirs in pairs
+                 if np.hypot(mine[1], theirs[1]) > 0]  # fmt: skip
+            # The best of more blocks is further above its null by choice alone.
+            choice = max(1.0, row["cells"] / other["cells"])
+            frame.loc[place, f"p_{space}"] = min(1.0, choice * max(p)) if len(p) == len(pairs) else np.nan
     return frame
 
 
@@ -171,6 +182,9 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
         p = frame.loc[tested, "p"].astype(float)
         frame.loc[tested, "q"] = false_discovery_control(p)
         frame.loc[tested, "p_bonferroni"] = (p * len(tested)).clip(upper=1)
+    opposed = tested[frame.loc[tested, "p_opposite"].notna()]
+    if len(opposed):
+        frame.loc[opposed, "q_opposite"] = false_discovery_control(frame.loc[opposed, "p_opposite"].astype(float))
     return frame
 
 

@@ -250,8 +250,8 @@ GEOMETRY = _schema(
 GEOMETRY_HEADLINES = _schema(
     run=TEXT, space=TEXT, headline=TEXT, analysis=TEXT, quantity=TEXT, scope=TEXT, layer=REAL, axis=TEXT, term=TEXT,
     value=REAL, ci_low=REAL, ci_high=REAL, null=TEXT, side=TEXT, null_mean=REAL, null_sd=REAL, p=REAL, p_opposite=REAL,
-    p_floor=REAL, permutations=INT, p_paper=REAL, p_random=REAL, p_coexpression=REAL, q=REAL, p_bonferroni=REAL, n=INT,
-    status=TEXT, reason=TEXT,
+    p_floor=REAL, permutations=INT, p_paper=REAL, p_random=REAL, p_coexpression=REAL, q=REAL, q_opposite=REAL,
+    p_bonferroni=REAL, n=INT, status=TEXT, reason=TEXT,
 )  # fmt: skip
 #: Claims of the sister paper, as `CLAIMS` has them too; made without the benchmark.
 GEOMETRY_CLAIMS = CLAIMS

@@ -61,7 +61,7 @@ def test_a_compartment_at_either_pole_is_found_and_the_order_of_peaks_is_tested(
     assert len(rows) == 2 * 3 * 2 * 2
     order = order_rows(spectral, member, ["low", "any"], FLAT, permutations=99)
     tested = order[order["quantity"] == "peaks_in_order"]
-    assert tested["p"].item() >= 0.01
+    assert tested["p"].item() + tested["p_opposite"].item() >= 1
     assert order[order["term"] == "low"]["value"].item() == 0  # where it was made
     missing = order_rows(spectral, member, ["low", "none"], FLAT)
     assert "'none'" in missing["reason"].item()
@@ -259,10 +259,11 @@ def test_attention_is_per_cotokenised_cell_and_pairs_never_together_are_left_out
     together = rng.integers(0, 3, (GENES, GENES))
     together = np.triu(together) + np.triu(together, 1).T
     seen = replace(tensor, attention=sums, cotokenised=together, attention_genes=tensor.genes[::-1])
-    mean, held = mean_attention(seen, ["G003", "G001"])
     a, b = GENES - 1 - 3, GENES - 1 - 1
-    if held[0, 1]:
-        assert mean[1, 0, 1] == pytest.approx((sums[1, a, b] + sums[1, b, a]) / 2 / together[a, b], rel=1e-5)
+    together[a, b] = together[b, a] = 2
+    mean, held = mean_attention(replace(seen, cotokenised=together), ["G003", "G001"])
+    assert held[0, 1]
+    assert mean[1, 0, 1] == pytest.approx((sums[1, a, b] + sums[1, b, a]) / 2 / 2, rel=1e-5)
     seen = replace(seen, attention_genes=tensor.genes)
     spectral = spectral_coordinates(seen, "nonzero", axes=8)
     i, j = np.triu_indices(GENES, 1)

@@ -1,7 +1,8 @@
 """Estimates of the geometry, from two runs of config/marrow_geometry.yaml on 2 shared cores.
 
-One had 6 blocks of width 64 and 4,784 genes, one 12 blocks of width 512 and 8,269 genes, each with the co-expression of
-its 256 cells as a space of one layer; 5,000 permutations, 1,000 slow ones. Every job of theirs is within a factor of 2.
+One had 6 blocks of width 64, 4,784 genes and 2,000 cells, one 12 blocks of width 512, 8,269 genes and 256 cells, each
+with the co-expression of its cells as a space of one layer; 5,000 permutations, 1,000 slow ones. Every job of theirs is
+within a factor of 2.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,7 @@ PERMUTATIONS, SLOW = 5000, 1000
 READING, READING_MB = 3.0, 480.0
 #: The space without a model, of one layer.
 REFERENCE = "coexpression"
-#: Scopes that were measured, and what a list of factors adds to `tf_target`: one of them without random subspaces
-#: (counted and not timed).
+#: Scopes that were measured, and what a list of factors adds to `tf_target`: one of them without random subspaces.
 SCOPES, LISTED = 3, 0.5
 #: Analyses that permute nothing, or train in every permutation.
 WITHOUT, TRAINING = ("spectrum",), ("tf_target",)
@@ -44,16 +44,16 @@ class Unit:
 
 
 UNITS = {
-    "spectrum": Unit(fixed=3, tensor=0.13, tensor_mb=5.8),
-    "compartments": Unit(("localisation",), fixed=19, layer=0.3, tensor=0.3, more_mb=170, rows_mb=15.5),
-    "ppi": Unit(("interactions",), fixed=17, tensor=0.09, more_mb=70, square_mb=1.5, tensor_mb=4.9),
-    "tf_target": Unit(("edges",), fixed=2, layer=34.5, more_mb=360, tensor_mb=4),
-    "edges": Unit(("edges",), fixed=77, layer=7, more_mb=300, layer_mb=130, square_mb=3, tensor_mb=1.5),
-    "signs": Unit(("edges",), fixed=2, layer=2.8, more_mb=420, layer_mb=200),
-    "convergence": Unit(fixed=3, tensor_mb=1.2),
-    "markers": Unit(("markers",), fixed=6, layer=4.5, tensor=0.12, more_mb=320, layer_mb=20, square_mb=1.9,
+    "spectrum": Unit(fixed=2, tensor=0.035, tensor_mb=1.35),
+    "compartments": Unit(("localisation",), fixed=19, layer=0.3, tensor=0.3, more_mb=170, rows_mb=9),
+    "ppi": Unit(("interactions",), fixed=13, tensor=0.02, more_mb=70, square_mb=1.5, tensor_mb=1),
+    "tf_target": Unit(("edges",), fixed=2, layer=27, more_mb=360, tensor_mb=4),
+    "edges": Unit(("edges",), fixed=60, layer=3, more_mb=300, layer_mb=40, square_mb=3, tensor_mb=1.5),
+    "signs": Unit(("edges",), fixed=3.5, layer=0.8, more_mb=420, layer_mb=35),
+    "convergence": Unit(fixed=1.5, tensor_mb=1.2),
+    "markers": Unit(("markers",), fixed=3, layer=3.5, tensor=0.06, more_mb=320, layer_mb=20, square_mb=1.9,
                     tensor_mb=1.2),
-    "attention": Unit(("interactions",), fixed=1, layer=2.1, layer_mb=35),
+    "attention": Unit(("interactions",), fixed=1, layer=1.2, layer_mb=35),
 }  # fmt: skip
 
 

@@ -65,9 +65,9 @@ def _signed(raw: pd.DataFrame, activates: pd.Series, represses: pd.Series) -> pd
     return edges[["source", "target"]].assign(sign=signs)
 
 
-def transcription_factors(edges: pd.DataFrame) -> list[str]:
-    """Sources of an edge table, sorted. A list from the edges under test is circular; another table's is not."""
-    return sorted(edges["source"].unique())
+def transcription_factors(table: pd.DataFrame) -> list[str]:
+    """Sources of an edge table, or all symbols of gene sets, sorted; a list from the edges under test is circular."""
+    return sorted(table["source" if "source" in table else "symbol"].unique())
 
 
 def read_string(path: str | Path) -> pd.DataFrame:

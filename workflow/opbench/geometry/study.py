@@ -231,8 +231,8 @@ class Study:
         if isinstance(listed, Absent):
             yield not_testable("tf_target", str(listed), term="listed factors", scope=scope)
             return
-        names = sorted(set(listed["source" if "source" in listed else "symbol"]))
-        classes = gene_classes(self.table("edges"), scene.spectral.genes, names)
+        factors = tables.transcription_factors(listed)
+        classes = gene_classes(self.table("edges"), scene.spectral.genes, factors)
         less = slow | {"random_subspaces": 0}
         yield tf_target_rows(scene.spectral, classes, *given, **less, **kept, term="listed factors")
 

@@ -14,7 +14,7 @@ from opbench.figures.style import DOUBLE, GREY, INK
 CURVE, CHANGE, TOGETHER = "scaled_distance", "log_distance_change", "mean_log_distance_change"
 #: Genes with curves on a page; the source table holds all.
 MOST, COLUMNS = 8, 4
-ROW, LINE, FOOT, HEAD = 40.0, 4.6, 25.0, 4.0  # mm
+ROW, LINE, FOOT, HEAD = 40.0, 4.6, 29.0, 4.0  # mm
 
 
 def draw(tables: dict[str, pd.DataFrame], scope: str) -> tuple[Figure, pd.DataFrame]:
@@ -103,7 +103,7 @@ def _legend(figure: Figure, rows: pd.DataFrame, height: float) -> None:
         geometry.band_key("genes of like start rank and token count, middle 95 %"),
         Line2D([], [], color=INK, lw=0.8, ls=":", label="their mean, model"),
     ]
-    canvas.bottom_legend(figure, handles, 2, bottom=12 / height)
+    canvas.bottom_legend(figure, handles, 2, bottom=16 / height)
 
 
 def _notes(tables: dict[str, pd.DataFrame], rows: pd.DataFrame, genes: list[str], scope: str) -> list[str]:
